@@ -1,0 +1,1 @@
+"""Endpoints: model servers, who may be asked, and what an invocation answers."""

@@ -1,0 +1,52 @@
+"""The errors of the API, with the codes and statuses that AWS gives them."""
+
+
+class ServiceError(Exception):
+    """An answer of the API that is an error."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
+
+
+def invalid(message: str) -> ServiceError:
+    """The request is well formed but cannot be done."""
+    return ServiceError("ValidationException", message)
+
+
+def in_use(message: str) -> ServiceError:
+    """The name is taken, or the resource is needed by another."""
+    return ServiceError("ResourceInUse", message)
+
+
+def conflict(message: str) -> ServiceError:
+    """The resource is not in a state in which this can be done."""
+    return ServiceError("ConflictException", message)
+
+
+def denied(message: str) -> ServiceError:
+    """The caller, or the role it passes, may not do this."""
+    return ServiceError("AccessDeniedException", message)
+
+
+def throttled() -> ServiceError:
+    """Too many calls; the SDKs wait and call again."""
+    return ServiceError("ThrottlingException", "Rate exceeded")
+
+
+def not_offered(operation: str, offered: str) -> ServiceError:
+    """An operation of AWS that is not there yet on the local platform."""
+    return ServiceError(
+        "UnknownOperationException",
+        f"{operation} is an operation of SageMaker that the local platform does not offer yet. "
+        f"It offers: {offered}.",
+    )
+
+
+def unknown_operation(operation: str) -> ServiceError:
+    """No SageMaker has this operation."""
+    return ServiceError(
+        "UnknownOperationException", f"SageMaker has no operation {operation!r}.", 404
+    )

@@ -1,0 +1,92 @@
+"""Faults that tests and people put into the service, to see what stands up to them."""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Faults:
+    """What goes wrong next; nothing by default.
+
+    `configure` takes any of these keys; an empty document takes all faults away:
+
+    - `drop_events`, `duplicate_events`: how many of the next events are lost or sent twice.
+    - `event_status`: these two hold only for events of this status, such as Completed.
+    - `delay_seconds`: every control plane answer comes this much later.
+    - `capacity`: how many of the next training jobs fail with AWS's capacity error.
+    - `throttle`: operation -> how many of its next calls are throttled.
+    - `drop_response`: operation -> how many of its next calls take effect and are not answered.
+    """
+
+    drop_events: int = 0
+    duplicate_events: int = 0
+    event_status: str = ""
+    delay_seconds: float = 0.0
+    capacity: int = 0
+    throttle: dict[str, int] = field(default_factory=dict)
+    drop_response: dict[str, int] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def configure(self, document: Mapping[str, Any]) -> None:
+        """Replace all faults by those of the document.
+
+        Raises:
+            ValueError: for a name that is no fault or a value of the wrong kind.
+        """
+        fresh = Faults()
+        known = [name for name in vars(fresh) if not name.startswith("_")]
+        for name, value in document.items():
+            if name not in known:
+                raise ValueError(f"{name} is no fault. Faults are: {', '.join(known)}.")
+            expected = type(getattr(fresh, name))
+            if expected is float and isinstance(value, int):
+                value = float(value)
+            if not isinstance(value, expected):
+                raise ValueError(f"{name} is {value!r}, but must be of type {expected.__name__}.")
+            setattr(fresh, name, value)
+        with self._lock:
+            for name in known:
+                setattr(self, name, getattr(fresh, name))
+
+    def copies_of_event(self, status: str) -> int:
+        """How often the next event is sent: 0, 1 or 2 times."""
+        with self._lock:
+            if self.event_status and self.event_status != status:
+                return 1
+            if self.drop_events > 0:
+                self.drop_events -= 1
+                return 0
+            if self.duplicate_events > 0:
+                self.duplicate_events -= 1
+                return 2
+            return 1
+
+    def wait(self) -> None:
+        """Hold an answer back."""
+        if self.delay_seconds:
+            time.sleep(self.delay_seconds)
+
+    def out_of_capacity(self) -> bool:
+        """Whether the next training job finds no instance."""
+        with self._lock:
+            short = self.capacity > 0
+            self.capacity -= short
+            return short
+
+    def throttles(self, operation: str) -> bool:
+        """Whether this call is one too many."""
+        return self._count_down(self.throttle, operation)
+
+    def drops_response(self, operation: str) -> bool:
+        """Whether this call's caller never hears of its effect."""
+        return self._count_down(self.drop_response, operation)
+
+    def _count_down(self, counts: dict[str, int], operation: str) -> bool:
+        with self._lock:
+            left = counts.get(operation, 0)
+            if left > 0:
+                counts[operation] = left - 1
+            return left > 0

@@ -1,0 +1,161 @@
+"""What a caller must be allowed for each operation, as AWS's service authorization lists it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from local.sagemaker.arns import Arns
+
+PASSED_TO = "sagemaker.amazonaws.com"
+
+
+@dataclass(frozen=True)
+class Permission:
+    """One action on one resource, with the condition keys of the request."""
+
+    action: str
+    resource: str
+    context: Mapping[str, str] = field(default_factory=dict)
+
+
+# Operation -> the parameter that names the resource, and the resource's kind.
+_NAMED = {
+    "TrainingJob": ("training-job", "TrainingJobName"),
+    "Model": ("model", "ModelName"),
+    "EndpointConfig": ("endpoint-config", "EndpointConfigName"),
+    "Endpoint": ("endpoint", "EndpointName"),
+    "ModelPackageGroup": ("model-package-group", "ModelPackageGroupName"),
+}
+_OPERATIONS = {
+    **{
+        f"{verb}{noun}": kind_and_name
+        for noun, kind_and_name in _NAMED.items()
+        for verb in ("Create", "Describe", "Update", "Delete", "Stop")
+    },
+    "UpdateEndpointWeightsAndCapacities": _NAMED["Endpoint"],
+    "InvokeEndpoint": _NAMED["Endpoint"],
+    "InvokeEndpointAsync": _NAMED["Endpoint"],
+    "InvokeEndpointWithResponseStream": _NAMED["Endpoint"],
+    "DescribeModelPackage": ("model-package", "ModelPackageName"),
+    "DeleteModelPackage": ("model-package", "ModelPackageName"),
+    "UpdateModelPackage": ("model-package", "ModelPackageArn"),
+}
+_ROLES = ("RoleArn", "ExecutionRoleArn")
+_STREAMED = "InvokeEndpointWithResponseStream"
+
+
+def required(
+    arns: Arns,
+    operation: str,
+    params: Mapping[str, Any],
+    next_version: Callable[[str], int],
+) -> list[Permission]:
+    """The permissions that AWS would ask of the caller of `operation`.
+
+    `params` may be anything that a caller sent: it is not validated yet.
+    """
+    if not operation:
+        return []
+    action = "sagemaker:" + ("InvokeEndpoint" if operation == _STREAMED else operation)
+    context = _context(operation, params)
+    needed = [
+        Permission(action, resource, context)
+        for resource in _resources(arns, operation, params, next_version)
+    ]
+    if _is_create(operation) and isinstance(params.get("Tags"), list) and params["Tags"]:
+        tags = _tag_context(params["Tags"])
+        tags["sagemaker:TaggingAction"] = operation
+        needed.append(Permission("sagemaker:AddTags", needed[0].resource, tags))
+    needed += [
+        Permission("iam:PassRole", role, {"iam:PassedToService": PASSED_TO})
+        for role in (params.get(name) for name in _ROLES)
+        if isinstance(role, str) and role
+    ]
+    return needed
+
+
+def _is_create(operation: str) -> bool:
+    return operation.startswith("Create")
+
+
+def _resources(
+    arns: Arns, operation: str, params: Mapping[str, Any], next_version: Callable[[str], int]
+) -> list[str]:
+    def text(name: str) -> str:
+        value = params.get(name)
+        return value if isinstance(value, str) else ""
+
+    if operation in ("AddTags", "ListTags", "DeleteTags"):
+        return [text("ResourceArn") or "*"]
+    if operation == "CreateModelPackage":
+        group = arns.name(text("ModelPackageGroupName"))
+        name = f"{group}/{next_version(group)}" if group else text("ModelPackageName")
+        return [arns.of("model-package", name)]
+    if operation == "ListModelPackages":
+        group = arns.name(text("ModelPackageGroupName"))
+        return [arns.of("model-package", f"{group}/*" if group else "*")]
+    if operation not in _OPERATIONS:
+        return ["*"]
+    kind, parameter = _OPERATIONS[operation]
+    resources = [arns.of(kind, arns.name(text(parameter)))]
+    if operation in ("CreateEndpoint", "UpdateEndpoint"):
+        resources.append(arns.of("endpoint-config", text("EndpointConfigName")))
+    return resources
+
+
+def _context(operation: str, params: Mapping[str, Any]) -> dict[str, str]:
+    """The condition keys that policies are written with."""
+    context = _tag_context(params.get("Tags"))
+    if _is_create(operation):
+        for key, name in (
+            ("sagemaker:NetworkIsolation", "EnableNetworkIsolation"),
+            (
+                "sagemaker:InterContainerTrafficEncryption",
+                "EnableInterContainerTrafficEncryption",
+            ),
+        ):
+            if isinstance(params.get(name), bool):
+                context[key] = str(params[name]).lower()
+    resources, output = _section(params, "ResourceConfig"), _section(params, "OutputDataConfig")
+    _set(context, "sagemaker:InstanceTypes", _first([resources], "InstanceType"))
+    _set(context, "sagemaker:VolumeKmsKey", _first([resources], "VolumeKmsKeyId"))
+    _set(context, "sagemaker:OutputKmsKey", _first([output], "KmsKeyId"))
+    if operation == "CreateEndpointConfig":
+        variants = params.get("ProductionVariants")
+        listed = variants if isinstance(variants, list) else []
+        _set(context, "sagemaker:InstanceTypes", _first(listed, "InstanceType"))
+        _set(context, "sagemaker:VolumeKmsKey", _first([params], "KmsKeyId"))
+    if operation == "CreateModel":
+        containers = params.get("Containers")
+        listed = [params.get("PrimaryContainer")]
+        listed += containers if isinstance(containers, list) else []
+        _set(context, "sagemaker:ModelPackageName", _first(listed, "ModelPackageName"))
+    if operation in ("CreateModelPackage", "UpdateModelPackage"):
+        _set(context, "sagemaker:ModelApprovalStatus", _first([params], "ModelApprovalStatus"))
+    if operation.startswith("InvokeEndpoint"):
+        _set(context, "sagemaker:TargetModel", _first([params], "TargetModel"))
+    return context
+
+
+def _section(params: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = params.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _first(documents: Iterable[object], name: str) -> str:
+    for document in documents:
+        if isinstance(document, Mapping) and isinstance(document.get(name), str):
+            return str(document[name])
+    return ""
+
+
+def _set(context: dict[str, str], key: str, value: str) -> None:
+    if value:
+        context[key] = value
+
+
+def _tag_context(tags: object) -> dict[str, str]:
+    if not isinstance(tags, list):
+        return {}
+    pairs = [tag for tag in tags if isinstance(tag, Mapping) and isinstance(tag.get("Key"), str)]
+    return {f"aws:RequestTag/{tag['Key']}": str(tag.get("Value", "")) for tag in pairs}
