@@ -1,0 +1,71 @@
+"""Application Auto Scaling on moto's backend, as an API and for CloudFormation.
+
+moto is imported with the first call: it costs tens of megabytes that an idle platform must not.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from local.emulator import services
+from local.emulator.environment import ACCOUNT, REGION
+from local.emulator.services import Response
+
+NAME = "application-autoscaling"
+_TARGET = "AnyScaleFrontendService"
+
+
+class Refused(Exception):
+    """The service refused a call."""
+
+
+def mount() -> None:
+    """Serve `application-autoscaling`, evaluated under the caller's policies as any service."""
+    from ministack.core import iam_actions
+
+    async def handler(
+        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
+    ) -> Response:
+        return _answer(headers.get("x-amz-target", ""), body)
+
+    iam_actions.SERVICE_TO_IAM_NAMESPACE[NAME] = NAME
+    services.register(NAME, handler, target_prefix=f"{_TARGET}.")
+
+
+def call(operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """One operation, in this process.
+
+    Raises:
+        Refused: with the service's message.
+    """
+    status, _, body = _answer(f"{_TARGET}.{operation}", json.dumps(params).encode())
+    document: dict[str, Any] = json.loads(body or b"{}")
+    if status >= 400:
+        raise Refused(document.get("message", document.get("Message", body.decode())))
+    return document
+
+
+def _answer(target: str, body: bytes) -> Response:
+    from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
+    from moto.core.request import Request
+
+    # moto reads account and region from the signature; it is given this account's.
+    headers = {
+        "X-Amz-Target": target,
+        "Content-Type": "application/x-amz-json-1.1",
+        "Authorization": f"AWS4-HMAC-SHA256 Credential={ACCOUNT}/20260101/{REGION}/{NAME}/aws4",
+    }
+    url = f"http://{NAME}.{REGION}.amazonaws.com/"
+    request = Request.from_primitives("POST", url, headers, body)
+    try:
+        status, out_headers, out = ApplicationAutoScalingResponse.dispatch(request, url, headers)
+    except Exception as error:
+        from werkzeug.exceptions import HTTPException
+
+        if not isinstance(error, HTTPException):
+            raise
+        text = error.get_body()
+        payload = text if isinstance(text, bytes) else str(text).encode()
+        return error.code or 400, {"Content-Type": "application/x-amz-json-1.1"}, payload
+    payload = out if isinstance(out, bytes) else str(out).encode()
+    return int(status), {str(k): str(v) for k, v in dict(out_headers).items()}, payload

@@ -1,0 +1,5 @@
+"""Properties of known CloudFormation types that ministack leaves out."""
+
+
+def install() -> None:
+    """Wrap."""

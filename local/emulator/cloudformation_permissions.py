@@ -1,0 +1,357 @@
+"""What CloudFormation must be allowed to do, in the name of a stack's principal, for each type.
+
+The lists are the permissions of AWS's resource handlers that change something or that the handler
+cannot finish without; a type that is not listed needs `service:VerbName` on all resources.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from local.emulator import cloudformation_scaling, identity
+from local.emulator.cloudformation_sagemaker import REPLACING, arn_of
+from local.emulator.environment import ACCOUNT, REGION, ROOT_ACCESS_KEY
+
+Needed = tuple[str, str, dict[str, str]]
+Props = Mapping[str, Any]
+
+_SAGEMAKER_KINDS = {
+    "Model": "model",
+    "EndpointConfig": "endpoint-config",
+    "Endpoint": "endpoint",
+    "ModelPackageGroup": "model-package-group",
+}
+_SCALING_ROLE = (
+    f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/sagemaker.application-autoscaling.amazonaws.com/"
+    "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+)
+# Verbs of the actions of types that are not listed.
+_VERBS = {"create": "Create", "update": "Update", "delete": "Delete"}
+# CloudFormation's own bookkeeping, which no service is asked for.
+_FREE = ("AWS::CDK::Metadata", "AWS::CloudFormation::")
+
+
+def check(
+    service: Any,
+    key: str,
+    operation: str,
+    resource_type: str,
+    props: Props,
+    stack_name: str | None,
+    logical_id: str | None,
+    physical_id: str = "",
+) -> None:
+    """Refuse what the principal of `key` may not do.
+
+    Raises:
+        ValueError: in AWS's words, which become the resource's reason.
+    """
+    if key == ROOT_ACCESS_KEY or resource_type.startswith(_FREE):
+        return
+    name = _names(resource_type, props, stack_name, logical_id, physical_id)
+    for action, resource, context in needed(service, operation, resource_type, props, name):
+        try:
+            identity.authorize(key, action, resource, context)
+        except identity.Denied as error:
+            raise ValueError(
+                f"{error} (Service: {resource_type.split('::')[1]}; Status Code: 403; "
+                "Error Code: AccessDeniedException; Proxy: null)"
+            ) from error
+
+
+def needed(
+    service: Any, operation: str, resource_type: str, props: Props, name: str
+) -> Iterator[Needed]:
+    """Every permission of one operation on one resource."""
+    if resource_type in REPLACING:
+        yield from _sagemaker(service, operation, resource_type.rpartition("::")[2], props, name)
+        return
+    if resource_type.startswith("Custom::"):
+        yield "lambda:InvokeFunction", str(props.get("ServiceToken", "*")), {}
+        return
+    listed = _LISTED.get(resource_type)
+    if listed is None:
+        _, prefix, kind = resource_type.split("::")
+        yield f"{_PREFIXES.get(prefix, prefix.lower())}:{_VERBS[operation]}{kind}", "*", {}
+        return
+    yield from listed(operation, props, name)
+
+
+def _names(
+    resource_type: str,
+    props: Props,
+    stack_name: str | None,
+    logical_id: str | None,
+    physical_id: str,
+) -> str:
+    """The resource's name: declared, or the one that ministack will generate."""
+    from ministack.services.cloudformation import provisioners
+
+    kind = resource_type.rpartition("::")[2]
+    for declared in (f"{kind}Name", "Name", "BucketName", "GroupName", "RoleName"):
+        value = props.get(declared)
+        if isinstance(value, str) and value:
+            return value
+    if physical_id:
+        return physical_id.rpartition("/")[2] if "arn:aws:sagemaker" in physical_id else physical_id
+    if resource_type in REPLACING:
+        return f"{(logical_id or '')[:50]}-*"
+    name = provisioners._physical_name(stack_name or "", logical_id or "", max_len=64)
+    return str(name)
+
+
+def _sagemaker(
+    service: Any, operation: str, kind: str, props: Props, name: str
+) -> Iterator[Needed]:
+    verb = _VERBS[operation]
+    params = {k: v for k, v in props.items() if k not in ("Tags", "ModelPackageGroupPolicy")}
+    params[f"{kind}Name"] = name.replace("*", "000000000000")
+    if operation != "update" or kind == "Endpoint":
+        given = params if operation != "delete" else {f"{kind}Name": params[f"{kind}Name"]}
+        for permission in service.required_permissions(f"{verb}{kind}", given):
+            yield permission.action, permission.resource, dict(permission.context or {})
+    own = arn_of(_SAGEMAKER_KINDS[kind], params[f"{kind}Name"], REGION)
+    yield f"sagemaker:Describe{kind}", own, {}
+    if operation != "delete" and props.get("Tags"):
+        yield "sagemaker:AddTags", own, {}
+    if props.get("ModelPackageGroupPolicy") and operation != "delete":
+        yield "sagemaker:PutModelPackageGroupPolicy", own, {}
+
+
+def _arn(service: str, resource: str, *, region: str = REGION, account: str = ACCOUNT) -> str:
+    return f"arn:aws:{service}:{region}:{account}:{resource}"
+
+
+def _target(operation: str, props: Props, name: str) -> Iterator[Needed]:
+    arn = _arn("application-autoscaling", "scalable-target/*")
+    if operation == "delete":
+        yield "application-autoscaling:DeregisterScalableTarget", arn, {}
+        return
+    yield "application-autoscaling:RegisterScalableTarget", arn, {}
+    yield "application-autoscaling:DescribeScalableTargets", "*", {}
+    if props.get("RoleARN") and "/aws-service-role/" not in str(props["RoleARN"]):
+        yield (
+            "iam:PassRole",
+            str(props["RoleARN"]),
+            {"iam:PassedToService": "application-autoscaling.amazonaws.com"},
+        )
+    elif operation == "create":
+        yield (
+            "iam:CreateServiceLinkedRole",
+            _SCALING_ROLE,
+            {"iam:AWSServiceName": "sagemaker.application-autoscaling.amazonaws.com"},
+        )
+    yield from _scaled(props)
+
+
+def _policy(operation: str, props: Props, name: str) -> Iterator[Needed]:
+    arn = _arn("application-autoscaling", "scalable-target/*")
+    alarms = _arn("cloudwatch", "alarm:TargetTracking-*")
+    if operation == "delete":
+        yield "application-autoscaling:DeleteScalingPolicy", arn, {}
+        yield "cloudwatch:DeleteAlarms", alarms, {}
+        return
+    yield "application-autoscaling:PutScalingPolicy", arn, {}
+    yield "application-autoscaling:DescribeScalingPolicies", "*", {}
+    if props.get("TargetTrackingScalingPolicyConfiguration"):
+        yield "cloudwatch:PutMetricAlarm", alarms, {}
+        yield "cloudwatch:DescribeAlarms", alarms, {}
+
+
+def _scaled(props: Props) -> Iterator[Needed]:
+    """Registering a variant needs the right to change its capacity."""
+    parts = cloudformation_scaling.keys(dict(props))["ResourceId"].split("/")
+    if parts[0] == "endpoint":
+        endpoint = arn_of("endpoint", parts[1], REGION)
+        yield "sagemaker:DescribeEndpoint", endpoint, {}
+        yield "sagemaker:UpdateEndpointWeightsAndCapacities", endpoint, {}
+
+
+def _alarm(operation: str, props: Props, name: str) -> Iterator[Needed]:
+    arn = _arn("cloudwatch", f"alarm:{name}")
+    action = "DeleteAlarms" if operation == "delete" else "PutMetricAlarm"
+    yield f"cloudwatch:{action}", arn, {}
+    yield "cloudwatch:DescribeAlarms", arn, {}
+
+
+def _role(operation: str, props: Props, name: str) -> Iterator[Needed]:
+    arn = _arn("iam", f"role{_path(props)}{name}", region="")
+    policies, managed = props.get("Policies") or [], props.get("ManagedPolicyArns") or []
+    if operation == "delete":
+        yield "iam:DeleteRole", arn, {}
+        if policies:
+            yield "iam:DeleteRolePolicy", arn, {}
+        for attached in managed:
+            yield "iam:DetachRolePolicy", arn, {"iam:PolicyARN": str(attached)}
+        return
+    yield ("iam:CreateRole" if operation == "create" else "iam:UpdateAssumeRolePolicy"), arn, {}
+    yield "iam:GetRole", arn, {}
+    if policies:
+        yield "iam:PutRolePolicy", arn, {}
+    for attached in managed:
+        yield "iam:AttachRolePolicy", arn, {"iam:PolicyARN": str(attached)}
+
+
+def _inline(operation: str, props: Props, name: str) -> Iterator[Needed]:
+    action = "DeleteRolePolicy" if operation == "delete" else "PutRolePolicy"
+    for role in props.get("Roles") or []:
+        yield f"iam:{action}", _arn("iam", f"role/{role}", region=""), {}
+
+
+def _path(props: Props) -> str:
+    return str(props.get("Path") or "/")
+
+
+def _simple(
+    create: str, update: str, delete: str, arn: Callable[[Props, str], str]
+) -> Callable[[str, Props, str], Iterator[Needed]]:
+    actions = {"create": create, "update": update, "delete": delete}
+
+    def listed(operation: str, props: Props, name: str) -> Iterator[Needed]:
+        for action in actions[operation].split():
+            yield action, arn(props, name), {}
+
+    return listed
+
+
+def _passing(
+    inner: Callable[[str, Props, str], Iterator[Needed]], prop: str, service: str
+) -> Callable[[str, Props, str], Iterator[Needed]]:
+    """A type whose creation passes the role in `prop` on to `service`."""
+
+    def listed(operation: str, props: Props, name: str) -> Iterator[Needed]:
+        yield from inner(operation, props, name)
+        role = props.get(prop)
+        if operation != "delete" and isinstance(role, str):
+            yield "iam:PassRole", role, {"iam:PassedToService": service}
+
+    return listed
+
+
+_PREFIXES = {
+    "CloudWatch": "cloudwatch",
+    "ECR": "ecr",
+    "Events": "events",
+    "KMS": "kms",
+    "StepFunctions": "states",
+    "Logs": "logs",
+    "ApplicationAutoScaling": "application-autoscaling",
+}
+
+_LISTED: dict[str, Callable[[str, Props, str], Iterator[Needed]]] = {
+    cloudformation_scaling.TARGET: _target,
+    cloudformation_scaling.POLICY: _policy,
+    "AWS::CloudWatch::Alarm": _alarm,
+    "AWS::CloudWatch::Dashboard": _simple(
+        "cloudwatch:PutDashboard",
+        "cloudwatch:PutDashboard",
+        "cloudwatch:DeleteDashboards",
+        lambda props, name: f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/{name}",
+    ),
+    "AWS::IAM::Role": _role,
+    "AWS::IAM::Policy": _inline,
+    "AWS::IAM::ManagedPolicy": _simple(
+        "iam:CreatePolicy",
+        "iam:CreatePolicyVersion",
+        "iam:DeletePolicy",
+        lambda props, name: _arn("iam", f"policy/{name}", region=""),
+    ),
+    "AWS::S3::Bucket": _simple(
+        "s3:CreateBucket",
+        "s3:PutEncryptionConfiguration",
+        "s3:DeleteBucket",
+        lambda props, name: f"arn:aws:s3:::{name.lower()}",
+    ),
+    "AWS::S3::BucketPolicy": _simple(
+        "s3:PutBucketPolicy",
+        "s3:PutBucketPolicy",
+        "s3:DeleteBucketPolicy",
+        lambda props, name: f"arn:aws:s3:::{props.get('Bucket', name)}",
+    ),
+    "AWS::KMS::Key": _simple(
+        "kms:CreateKey", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", lambda props, name: "*"
+    ),
+    "AWS::KMS::Alias": _simple(
+        "kms:CreateAlias",
+        "kms:UpdateAlias",
+        "kms:DeleteAlias",
+        lambda props, name: _arn("kms", str(props.get("AliasName", "*"))),
+    ),
+    "AWS::SSM::Parameter": _simple(
+        "ssm:PutParameter",
+        "ssm:PutParameter",
+        "ssm:DeleteParameter",
+        lambda props, name: _arn("ssm", f"parameter/{name.lstrip('/')}"),
+    ),
+    "AWS::SNS::Topic": _simple(
+        "sns:CreateTopic",
+        "sns:SetTopicAttributes",
+        "sns:DeleteTopic",
+        lambda props, name: (
+            name if name.startswith("arn:") else _arn("sns", str(props.get("TopicName", name)))
+        ),
+    ),
+    "AWS::SNS::TopicPolicy": _simple(
+        "sns:SetTopicAttributes",
+        "sns:SetTopicAttributes",
+        "sns:SetTopicAttributes",
+        lambda props, name: str((props.get("Topics") or ["*"])[0]),
+    ),
+    "AWS::DynamoDB::Table": _simple(
+        "dynamodb:CreateTable",
+        "dynamodb:UpdateTable",
+        "dynamodb:DeleteTable",
+        lambda props, name: _arn("dynamodb", f"table/{name}"),
+    ),
+    "AWS::Logs::LogGroup": _simple(
+        "logs:CreateLogGroup",
+        "logs:PutRetentionPolicy",
+        "logs:DeleteLogGroup",
+        lambda props, name: _arn("logs", f"log-group:{props.get('LogGroupName', name)}:*"),
+    ),
+    "AWS::Lambda::Function": _passing(
+        _simple(
+            "lambda:CreateFunction lambda:GetFunction",
+            "lambda:UpdateFunctionCode lambda:UpdateFunctionConfiguration",
+            "lambda:DeleteFunction",
+            lambda props, name: _arn("lambda", f"function:{name}"),
+        ),
+        "Role",
+        "lambda.amazonaws.com",
+    ),
+    "AWS::Lambda::Permission": _simple(
+        "lambda:AddPermission",
+        "lambda:AddPermission",
+        "lambda:RemovePermission",
+        lambda props, name: (
+            fn
+            if (fn := str(props.get("FunctionName", "*"))).startswith("arn:")
+            else _arn("lambda", f"function:{fn}")
+        ),
+    ),
+    "AWS::StepFunctions::StateMachine": _passing(
+        _simple(
+            "states:CreateStateMachine",
+            "states:UpdateStateMachine",
+            "states:DeleteStateMachine",
+            lambda props, name: (
+                name
+                if name.startswith("arn:")
+                else _arn("states", f"stateMachine:{props.get('StateMachineName', name)}")
+            ),
+        ),
+        "RoleArn",
+        "states.amazonaws.com",
+    ),
+    "AWS::Events::Rule": _simple(
+        "events:PutRule events:PutTargets",
+        "events:PutRule events:PutTargets",
+        "events:DeleteRule events:RemoveTargets",
+        lambda props, name: name if name.startswith("arn:") else _arn("events", f"rule/{name}"),
+    ),
+    "AWS::ECR::Repository": _simple(
+        "ecr:CreateRepository",
+        "ecr:PutLifecyclePolicy",
+        "ecr:DeleteRepository",
+        lambda props, name: _arn("ecr", f"repository/{name.lower()}"),
+    ),
+}

@@ -1,0 +1,72 @@
+"""The settings that ministack reads once, while it is imported."""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ACCOUNT = "000000000000"
+REGION = "us-east-1"
+HOST = "127.0.0.1"
+ROOT_ACCESS_KEY = "test"
+ROOT_SECRET_KEY = "test"  # noqa: S105
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one run of the emulator is told."""
+
+    port: int
+    state: Path
+    wait_scale: float = 1.0
+    record_trail: bool = False
+    log_level: str = "WARNING"
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where every client of this run finds every service."""
+        return f"http://{HOST}:{self.port}"
+
+
+def prepare(settings: Settings) -> None:
+    """Put the settings where ministack looks for them; call it before any import of ministack.
+
+    Variables of the caller's shell that would send a call elsewhere (a profile, another endpoint,
+    credentials of a real account) are removed, since functions inherit this environment.
+    """
+    temporary = settings.state / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    for name in [*os.environ]:
+        if name.startswith(("AWS_", "MINISTACK_", "LOCALSTACK_")) and name != "AWS_CA_BUNDLE":
+            del os.environ[name]
+    os.environ.update(
+        {
+            "AUTH": "true",
+            "AWS_ACCESS_KEY_ID": ROOT_ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": ROOT_SECRET_KEY,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ENDPOINT_URL": settings.endpoint_url,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "BIND_HOST": HOST,
+            "CLOUDTRAIL_RECORDING": "1" if settings.record_trail else "0",
+            "GATEWAY_PORT": str(settings.port),
+            "IOT_MTLS_ENABLED": "0",
+            "LAMBDA_EXECUTOR": "local",
+            "LOG_LEVEL": settings.log_level,
+            "MINISTACK_ACCOUNT_ID": ACCOUNT,
+            "MINISTACK_HOST": "localhost",
+            "MINISTACK_REGION": REGION,
+            "MOTO_ACCOUNT_ID": ACCOUNT,
+            "PERSIST_STATE": "0",
+            "S3_DATA_DIR": str(settings.state / "s3"),
+            "SFN_WAIT_SCALE": str(settings.wait_scale),
+            "SFTP_ENABLED": "0",
+            "STATE_DIR": str(settings.state / "ministack"),
+            "TMPDIR": str(temporary),
+            # No container is ever started here, whatever daemon this machine may have.
+            "DOCKER_HOST": f"unix://{settings.state}/no-docker.sock",
+        }
+    )
+    tempfile.tempdir = str(temporary)

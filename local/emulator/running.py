@@ -1,0 +1,142 @@
+"""Serves the emulator in this process and takes it down cleanly."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs
+
+from local.emulator import identity, sagemaker
+from local.emulator.calls import CALLS
+from local.emulator.environment import HOST, Settings
+
+_GRACE_SECONDS = 8.0
+_logger = logging.getLogger("smp")
+
+
+def install(service: Any, settings: Settings) -> None:
+    """Put every touch of this folder in place, once a process."""
+    from local.emulator import (
+        cloudformation,
+    )
+
+    identity.install()
+    sagemaker.mount(service)
+    cloudformation.install(service)
+
+
+def serve(settings: Settings, build: Callable[[Settings], Any] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; `build` gives another SageMaker service, for a test."""
+    service = (build or _sagemaker)(settings)
+    install(service, settings)
+    logging.getLogger().handlers[:] = [_to_stdout()]
+    logging.getLogger().setLevel(settings.log_level)
+    service.start()
+    try:
+        asyncio.run(_serve(service, settings))
+    finally:
+        _take_down(service)
+    # Threads of executions may still sleep in a Wait state; nothing of theirs is to be kept.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def _sagemaker(settings: Settings) -> Any:
+    from local.emulator.aws import EmulatorAws
+    from local.sagemaker.service import SageMakerService
+
+    return SageMakerService(EmulatorAws(settings.endpoint_url), settings.state / "sagemaker")
+
+
+def _to_stdout() -> logging.Handler:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    return handler
+
+
+async def _serve(service: Any, settings: Settings) -> None:
+    from hypercorn.asyncio import serve as hypercorn_serve
+    from hypercorn.config import Config
+
+    config = Config()
+    config.bind = [f"{HOST}:{settings.port}"]
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = 1
+    config.shutdown_timeout = 2
+    config.loglevel = settings.log_level
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    async def stopped() -> None:
+        await stop.wait()
+        _watchdog()
+
+    await hypercorn_serve(front(service), config, shutdown_trigger=stopped)  # type: ignore[arg-type]
+
+
+def _watchdog() -> None:
+    """End the process even when something in it hangs."""
+    timer = threading.Timer(_GRACE_SECONDS, lambda: os._exit(1))
+    timer.daemon = True
+    timer.start()
+
+
+def _take_down(service: Any) -> None:
+    """End every process that this one started."""
+    with contextlib.suppress(Exception):
+        service.close()
+    runtime = sys.modules.get("ministack.core.lambda_runtime")
+    if runtime is not None:
+        with contextlib.suppress(Exception):
+            runtime.reset()
+
+
+def front(service: Any) -> Callable[..., Any]:
+    """The ASGI application: this project's own paths, and ministack for all others."""
+    from ministack.app import app
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith("/_smp/"):
+            await app(scope, receive, send)
+            return
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        status, document = _own(service, scope, body)
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [(b"content-type", b"application/json")],
+            }
+        )
+        await send({"type": "http.response.body", "body": json.dumps(document).encode()})
+
+    return application
+
+
+def _own(service: Any, scope: Any, body: bytes) -> tuple[int, Any]:
+    query = {k: v[0] for k, v in parse_qs(scope.get("query_string", b"").decode()).items()}
+    route = scope["method"], scope["path"].removeprefix("/_smp/")
+    if route == ("GET", "ready"):
+        return 200, {"ready": True, "pid": os.getpid()}
+    if route == ("GET", "calls"):
+        return 200, CALLS.found(query.get("principal", ""), float(query.get("since", 0)))
+    if route == ("POST", "faults"):
+        try:
+            service.faults.configure(json.loads(body or b"{}"))
+        except (ValueError, TypeError) as error:
+            return 400, {"error": str(error)}
+        return 200, {}
+    return 404, {"error": "Known here: GET ready, GET calls, POST faults, all under /_smp/."}

@@ -1,0 +1,70 @@
+"""Runs the local AWS in this process until it is told to stop.
+
+`python -m local.server --port 4566 --state .local/state`. Everything it leaves lies under the state
+folder. It answers `GET /_smp/ready` once it serves, and ends within seconds of SIGTERM or SIGINT.
+"""
+
+import argparse
+import errno
+import os
+import socket
+import sys
+from pathlib import Path
+
+from local.emulator import environment
+
+PORT_TAKEN = 3
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve; the exit code is 0 after a signal, 3 when the port is taken."""
+    settings = _settings(arguments)
+    try:
+        _probe(settings.port)
+    except OSError as error:
+        reason = "in use" if error.errno == errno.EADDRINUSE else os.strerror(error.errno or 0)
+        sys.stderr.write(
+            f"Port {settings.port} of {environment.HOST} cannot be served: {reason}. "
+            "Stop what uses it or choose another with --port.\n"
+        )
+        return PORT_TAKEN
+    environment.prepare(settings)
+    # Only now: ministack reads its environment while it is imported.
+    from local.emulator.running import serve
+
+    return serve(settings)
+
+
+def _settings(arguments: list[str] | None) -> environment.Settings:
+    parser = argparse.ArgumentParser(prog="python -m local.server", description=__doc__)
+    parser.add_argument("--port", type=int, default=4566)
+    parser.add_argument("--state", type=Path, default=Path(".local/state"))
+    parser.add_argument(
+        "--wait-scale",
+        type=float,
+        default=1.0,
+        help="how long Wait states and retries of state machines take, as a part of what they say",
+    )
+    parser.add_argument(
+        "--record-trail", action="store_true", help="keep a CloudTrail of all calls"
+    )
+    parser.add_argument("--log-level", default="WARNING")
+    given = parser.parse_args(arguments)
+    return environment.Settings(
+        port=given.port,
+        state=given.state.resolve(),
+        wait_scale=given.wait_scale,
+        record_trail=given.record_trail,
+        log_level=given.log_level.upper(),
+    )
+
+
+def _probe(port: int) -> None:
+    """Fail when the port cannot be bound, before anything is started."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((environment.HOST, port))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
