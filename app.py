@@ -1,0 +1,64 @@
+"""Entry point that `cdk` runs: read one environment, declare its stacks, synthesize."""
+
+import sys
+from pathlib import Path
+
+from aws_cdk import App, CloudFormationValidatePlugin, ValidationRuleSource, Validations
+from cdk_nag import AwsSolutionsChecks
+
+from algorithms import catalog
+from environments.model import Environment, InvalidEnvironment, names
+from stacks.endpoint import EndpointStack
+from stacks.governance import GovernanceStack
+from stacks.images import ImagesStack
+from stacks.network import NetworkStack
+from stacks.storage import StorageStack
+from stacks.training import TrainingStack
+
+ROOT = Path(__file__).parent
+
+app = App()
+name = app.node.try_get_context("environment")
+if not name:
+    sys.exit(f"which environment? Add -c environment=NAME, one of: {', '.join(names())}")
+try:
+    config = Environment.load(name)
+except InvalidEnvironment as error:
+    sys.exit(str(error))
+
+functions = ROOT / "build" / "functions" / ("local" if config.name == "local" else "aws")
+
+NetworkStack(app, config=config)
+storage = StorageStack(app, config=config)
+ImagesStack(app, config=config, algorithms=catalog.names())
+governance = GovernanceStack(app, config=config, key=storage.key, functions=functions)
+training = TrainingStack(
+    app,
+    config=config,
+    key=storage.key,
+    data=storage.data,
+    models=storage.models,
+    topic=governance.topic,
+    aws_images=[catalog.algorithm(n).image_uri(config.region) for n in catalog.names()],
+    functions=functions,
+)
+for endpoint, roles in training.endpoint_roles.items():
+    EndpointStack(
+        app,
+        endpoint,
+        config=config,
+        roles=roles,
+        key=storage.key,
+        data=storage.data,
+        topic=governance.topic,
+    )
+
+guard = (ROOT / "rules" / "sagemaker.guard").read_text(encoding="utf-8")
+Validations.of(app).add_plugins(
+    CloudFormationValidatePlugin(
+        guard_rules=[ValidationRuleSource(name="security-hub", content=guard)]
+    ),
+    AwsSolutionsChecks(app),
+)
+
+app.synth()

@@ -1,0 +1,342 @@
+"""What one deployed environment may look like: the strict model of `environments/NAME.yaml`."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from environments.instance_types import Use, instance_types, nearest, uses
+
+DIRECTORY = Path(__file__).parent
+
+PREFIX = "sagemaker-platform"
+
+_NAME = r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$"
+_SAGEMAKER_NAME_LENGTH = 63
+_ROLE_NAME_LENGTH = 64
+
+
+class InvalidEnvironment(ValueError):
+    """An environment file that cannot be used, told so that its writer can mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointKind:
+    """What SageMaker allows for one kind of endpoint."""
+
+    data_capture: bool
+    instance_scaling: bool
+
+
+# The only place that knows the difference between kinds; serverless and asynchronous endpoints
+# join here first.
+ENDPOINT_KINDS: Mapping[str, EndpointKind] = {
+    "real-time": EndpointKind(data_capture=True, instance_scaling=True),
+}
+
+
+def _instance_type(use: Use) -> AfterValidator:
+    def check(value: str) -> str:
+        if value in instance_types(use):
+            return value
+        others = uses(value)
+        exists = f"it exists only for {' and '.join(others)}" if others else "it does not exist"
+        near = (
+            ", ".join(nearest(use, value)) or f"any of environments/data/instance_types.yaml, {use}"
+        )
+        raise ValueError(f"{value!r} is no instance type for {use}: {exists}; allowed: {near}")
+
+    return AfterValidator(check)
+
+
+TrainingInstance = Annotated[str, _instance_type("training")]
+EndpointInstance = Annotated[str, _instance_type("endpoint")]
+Name = Annotated[str, Field(pattern=_NAME, max_length=_SAGEMAKER_NAME_LENGTH)]
+TagText = Annotated[str, Field(pattern=r"^[\w\s.:/=+\-@]*$", max_length=256)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+    )
+
+
+def _not_private(mode: object) -> object:
+    if mode == "private":
+        raise ValueError("found 'private', which comes with a later release; allowed: 'managed'")
+    return mode
+
+
+class Network(_Part):
+    """How jobs and endpoints reach other services."""
+
+    mode: Annotated[Literal["managed"], BeforeValidator(_not_private)] = "managed"
+    """`managed`: SageMaker's own network, no VPC and no cost per hour. `private` comes later."""
+
+
+class Storage(_Part):
+    """What becomes of data when a stack is deleted."""
+
+    retain: bool = True
+    """Keep buckets, key and repositories when their stack goes."""
+
+
+class Training(_Part):
+    """Defaults of a training job, for what its request leaves out."""
+
+    instance_types: Annotated[list[TrainingInstance], Field(min_length=1, max_length=5)]
+    """Instance types in order of preference."""
+    volume_gb: Annotated[int, Field(ge=1, le=16384)] = 30
+    """Disk of each instance, for data and model."""
+    max_runtime_seconds: Annotated[int, Field(ge=60, le=2419200)] = 86400
+    """When SageMaker stops a job that has not ended by itself."""
+    model_package_groups: Annotated[list[Name], Field(min_length=1)]
+    """Groups of the model registry, each the versions of one model."""
+
+
+class Instances(_Part):
+    """Between how many instances an endpoint scales."""
+
+    min: Annotated[int, Field(ge=1, le=100)]
+    max: Annotated[int, Field(ge=1, le=100)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.max < self.min:
+            raise ValueError(f"max is {self.max}, below min {self.min}; allowed: {self.min} to 100")
+        return self
+
+
+class Endpoint(_Part):
+    """One endpoint: where a model answers."""
+
+    kind: Literal["real-time"] = "real-time"
+    """Only real-time endpoints for now."""
+    instance_type: EndpointInstance
+    """Hardware of each instance."""
+    instances: Instances
+    """Two or more survive the loss of a zone; one needs `governance.single_instance_reason`."""
+    invocations_per_instance: Annotated[int, Field(ge=1)] = 600
+    """Requests a minute and instance that scaling aims at."""
+    data_capture_percent: Annotated[int, Field(ge=0, le=100)] = 0
+    """Share of requests whose content is kept in the data bucket under `capture/`."""
+    latency_ms: Annotated[int, Field(ge=1, le=60000)] = 1000
+    """A slower p99 of the model raises an alarm, and ends a deployment in a rollback."""
+    bake_seconds: Annotated[int, Field(ge=0, le=3600)] = 300
+    """How long a new model serves under watch before the old one goes."""
+    model: (
+        Annotated[
+            str,
+            Field(
+                pattern=r"^arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:\d{12}:model-package/"
+                r"[a-zA-Z0-9](-*[a-zA-Z0-9])*/\d+$"
+            ),
+        ]
+        | None
+    ) = None
+    """ARN of the model package to serve. With it this file alone decides what is served."""
+
+
+class Governance(_Part):
+    """Who answers for the environment, and who is told."""
+
+    owner: Annotated[TagText, Field(min_length=1)]
+    """Team that answers for it; the tag OwnerTeam."""
+    data_classification: Literal["public", "internal", "confidential", "restricted"]
+    """The most sensitive data it may hold; the tag DataClassification."""
+    alert_email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")] | None = None
+    """Where alarms and failed jobs are told; AWS asks the address to confirm."""
+    log_retention_days: Literal[
+        1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 3653
+    ]
+    """How long logs are kept."""
+    single_instance_reason: Annotated[str, Field(min_length=20)] | None = None
+    """Why endpoints of this environment may have one instance, against SageMaker.4."""
+
+
+class Environment(_Part):
+    """One environment of the platform: where it lives, how big it is and who owns it."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{1,11}$")]
+    """Also the file's name, and a part of the name of everything in it."""
+    account: Annotated[str, Field(pattern=r"^\d{12}$")]
+    """AWS account, in quotes."""
+    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
+    """AWS region."""
+    network: Network = Network()
+    storage: Storage = Storage()
+    training: Training
+    endpoints: Annotated[dict[Name, Endpoint], Field(max_length=50)] = {}
+    """Endpoints by name."""
+    governance: Governance
+    tags: Annotated[
+        dict[Annotated[TagText, Field(min_length=1, max_length=128)], TagText], Field()
+    ] = {}
+    """Tags on everything, beside Environment, DataClassification and OwnerTeam."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = [*self._names_too_long(), *self._single_instances(), *self._not_of_this_kind()]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _names_too_long(self) -> list[str]:
+        names = [
+            (f"training.model_package_groups.{index}", name, self.resource_name(name), 63)
+            for index, name in enumerate(self.training.model_package_groups)
+        ]
+        for name in self.endpoints:
+            names.append((f"endpoints.{name}", name, self.endpoint_role_name(name), 64))
+        return [
+            f"{key}: {name!r} is too long: {full!r} has {len(full)} characters; "
+            f"allowed: {len(name) - (len(full) - limit)} for the name, {limit} in all"
+            for key, name, full, limit in names
+            if len(full) > limit
+        ]
+
+    def _single_instances(self) -> list[str]:
+        if self.governance.single_instance_reason:
+            return []
+        return [
+            f"endpoints.{name}.instances.min: found 1; allowed: 2 to 100, "
+            "or 1 when governance.single_instance_reason says why"
+            for name, endpoint in self.endpoints.items()
+            if endpoint.instances.min == 1
+        ]
+
+    def _not_of_this_kind(self) -> list[str]:
+        return [
+            f"endpoints.{name}.data_capture_percent: found {endpoint.data_capture_percent}; "
+            f"allowed: 0, since a {endpoint.kind} endpoint captures no data"
+            for name, endpoint in self.endpoints.items()
+            if endpoint.data_capture_percent and not ENDPOINT_KINDS[endpoint.kind].data_capture
+        ]
+
+    @classmethod
+    def load(cls, name: str, directory: Path = DIRECTORY) -> Self:
+        """Read and check `directory/NAME.yaml`.
+
+        Raises:
+            InvalidEnvironment: With file, key, what was found and what is allowed, a line each.
+        """
+        path = directory / f"{name}.yaml"
+        known = names(directory)
+        if name not in known:
+            raise InvalidEnvironment(
+                f"environment {name!r} has no file {path}; allowed: {', '.join(known)}"
+            )
+        try:
+            content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+        except yaml.YAMLError as error:
+            raise InvalidEnvironment(f"{path}: not YAML: {error}") from error
+        try:
+            environment = cls.model_validate(content)
+        except ValidationError as error:
+            lines = [line for detail in error.errors() for line in _lines(detail)]
+            raise InvalidEnvironment("\n".join(f"{path}: {line}" for line in lines)) from None
+        if environment.name != name:
+            raise InvalidEnvironment(
+                f"{path}: name: found {environment.name!r}; allowed: {name!r}, as the file is named"
+            )
+        return environment
+
+    def stack_name(self, part: str) -> str:
+        """Name of the stack that holds `part`."""
+        return self.resource_name(part)
+
+    def resource_name(self, name: str) -> str:
+        """Name of what people type or another system looks up."""
+        return f"{PREFIX}-{self.name}-{name}"
+
+    def endpoint_role_name(self, endpoint: str) -> str:
+        """Name of the role as which CloudFormation changes `endpoint`'s stack."""
+        return self.resource_name(f"{endpoint}-stack")
+
+
+def names(directory: Path = DIRECTORY) -> list[str]:
+    """The environments that have a file."""
+    return sorted(path.stem for path in directory.glob("*.yaml"))
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML and refuses a key that is given twice, of which YAML would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is given twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep=deep)
+
+
+def _lines(detail: ErrorDetails) -> list[str]:
+    """One pydantic error in the words of the file."""
+    key = ".".join(str(part) for part in detail["loc"] if part != "[key]")
+    found, context = detail["input"], detail.get("ctx", {})
+    match detail["type"]:
+        case "value_error":
+            text = str(context["error"])
+            return [f"{key}: {line}" if key else line for line in text.splitlines()]
+        case "extra_forbidden":
+            return [f"{key}: unknown key; allowed: {_allowed_keys(detail['loc'])}"]
+        case "missing":
+            return [f"{key}: missing; {_description(detail['loc'])}"]
+        case "string_type" if isinstance(found, int | float):
+            return [f"{key}: found {found!r}, a number; allowed: text, so put it in quotes"]
+        case "literal_error":
+            return [f"{key}: found {found!r}; allowed: {context['expected']}"]
+        case "string_pattern_mismatch":
+            return [f"{key}: found {found!r}; allowed: what matches {context['pattern']}"]
+    return [f"{key or 'file'}: found {found!r}; allowed: {_rule(detail['msg'])}"]
+
+
+def _rule(message: str) -> str:
+    return message.removeprefix("Input should be ").removeprefix("a valid ")
+
+
+def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """The model whose keys stand at `location`."""
+    model: type[BaseModel] | None = Environment
+    for part in location:
+        if model is None:
+            continue
+        if part in model.model_fields:
+            model = _model_in(model.model_fields[str(part)].annotation)
+    return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - any annotation
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_model_in(argument) for argument in get_args(annotation))
+    return next((model for model in found if model), None)
+
+
+def _allowed_keys(location: tuple[int | str, ...]) -> str:
+    model = _model_at(location[:-1])
+    keys = list(model.model_fields) if model else []
+    close = difflib.get_close_matches(str(location[-1]), keys, n=1)
+    meant = f" (did you mean {close[0]}?)" if close else ""
+    return ", ".join(keys) + meant
+
+
+def _description(location: tuple[int | str, ...]) -> str:
+    model = _model_at(location[:-1])
+    field = model.model_fields.get(str(location[-1])) if model else None
+    return f"wanted: {field.description}" if field and field.description else "it is required"

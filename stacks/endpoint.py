@@ -1,0 +1,106 @@
+"""Where one model answers."""
+
+from aws_cdk import (
+    Aspects,
+    CfnCondition,
+    CfnParameter,
+    DefaultStackSynthesizer,
+    Duration,
+    Fn,
+)
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+from environments.model import Environment
+from sagemaker_constructs.condition import OnlyWhen
+from sagemaker_constructs.endpoint import Endpoint
+from sagemaker_constructs.endpoint_alarms import EndpointAlarms
+from sagemaker_constructs.endpoint_roles import EndpointRoles
+from stacks.platform import PlatformStack
+
+PARAMETER = "ModelPackageArn"
+NOTHING = "none"
+
+
+class EndpointStack(PlatformStack):
+    """One endpoint, whose only question is which model package it serves.
+
+    Without `model:` in the environment file the parameter `ModelPackageArn` answers it: deploying a
+    model is changing that parameter, `none` is an endpoint that does not exist, and `cdk deploy`
+    keeps what was deployed. With `model:` there is no parameter and the file alone decides.
+
+    CloudFormation changes this stack with a role of its own, see `EndpointRoles`. It may read
+    neither CDK's bootstrap version nor anything else of the account, so the stack checks none.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        config: Environment,
+        roles: EndpointRoles,
+        key: kms.IKey,
+        data: s3.IBucket,
+        topic: sns.ITopic,
+    ) -> None:
+        super().__init__(
+            scope,
+            f"endpoint-{name}",
+            config=config,
+            synthesizer=DefaultStackSynthesizer(
+                cloud_formation_execution_role=(
+                    f"arn:${{AWS::Partition}}:iam::{config.account}:role/"
+                    f"{config.endpoint_role_name(name)}"
+                ),
+                generate_bootstrap_version_rule=False,
+            ),
+        )
+        wanted = config.endpoints[name]
+        endpoint_name = config.resource_name(name)
+        alarms = EndpointAlarms(
+            self,
+            "Alarms",
+            endpoint_name=endpoint_name,
+            latency=Duration.millis(wanted.latency_ms),
+        )
+        alarms.tell(topic)
+        endpoint = Endpoint(
+            self,
+            "Endpoint",
+            endpoint_name=endpoint_name,
+            model_package_arn=wanted.model or self._model_package_arn(),
+            role=roles.inference_role,
+            key=key,
+            instance_type=wanted.instance_type,
+            instances=wanted.instances.min,
+        )
+        endpoint.roll_back_on(alarms.alarms, bake=Duration.seconds(wanted.bake_seconds))
+        endpoint.scale(
+            maximum=wanted.instances.max,
+            invocations_per_instance=wanted.invocations_per_instance,
+        )
+        if wanted.data_capture_percent:
+            endpoint.capture(data, key=key, percent=wanted.data_capture_percent)
+        if wanted.instances.min == 1 and config.governance.single_instance_reason:
+            endpoint.accept_single_instance(config.governance.single_instance_reason)
+
+    def _model_package_arn(self) -> str:
+        """The parameter, and the condition that without it nothing is made."""
+        parameter = CfnParameter(
+            self,
+            PARAMETER,
+            default=NOTHING,
+            allowed_pattern=rf"{NOTHING}|arn:aws[a-z-]*:sagemaker:.+:model-package/.+",
+            constraint_description=f"must be {NOTHING} or the ARN of a model package",
+            description="Model package that the endpoint serves; none is no endpoint",
+        )
+        deployed = CfnCondition(
+            self,
+            "Deployed",
+            expression=Fn.condition_not(Fn.condition_equals(parameter.value_as_string, NOTHING)),
+        )
+        Aspects.of(self).add(OnlyWhen(deployed))
+        return parameter.value_as_string

@@ -1,0 +1,26 @@
+"""The images of the platform's own containers."""
+
+from collections.abc import Sequence
+
+from aws_cdk import RemovalPolicy
+from constructs import Construct
+
+from environments.model import PREFIX, Environment
+from sagemaker_constructs.repositories import Repositories
+from stacks.platform import PlatformStack
+
+
+class ImagesStack(PlatformStack):
+    """One repository for each algorithm of the catalogue."""
+
+    def __init__(self, scope: Construct, *, config: Environment, algorithms: Sequence[str]) -> None:
+        super().__init__(scope, "images", config=config)
+        Repositories(
+            self,
+            "Repositories",
+            prefix=f"{PREFIX}-{config.name}",
+            names=algorithms,
+            removal_policy=(
+                RemovalPolicy.RETAIN if config.storage.retain else RemovalPolicy.DESTROY
+            ),
+        )

@@ -1,0 +1,109 @@
+"""How models come about."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from aws_cdk import RemovalPolicy
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+from environments.model import PREFIX, Environment
+from sagemaker_constructs.endpoint_roles import EndpointRoles
+from sagemaker_constructs.model_registry import ModelRegistry
+from sagemaker_constructs.training_role import TrainingRole
+from stacks.platform import PlatformStack
+
+
+class TrainingStack(PlatformStack):
+    """The job workflow, the roles it hands to SageMaker, and the model registry.
+
+    The roles of the endpoints live here too: their stacks need them before they exist, and must not
+    be able to change them.
+    """
+
+    endpoint_roles: Mapping[str, EndpointRoles]
+    """Both roles of each endpoint, by its short name."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        config: Environment,
+        key: kms.IKey,
+        data: s3.IBucket,
+        models: s3.IBucket,
+        topic: sns.ITopic,
+        aws_images: Sequence[str],
+        functions: Path,
+    ) -> None:
+        super().__init__(scope, "training", config=config)
+        groups = {name: config.resource_name(name) for name in config.training.model_package_groups}
+        ModelRegistry(
+            self,
+            "Registry",
+            groups=groups,
+            removal_policy=(
+                RemovalPolicy.RETAIN if config.storage.retain else RemovalPolicy.DESTROY
+            ),
+        )
+        own = self.format_arn(
+            service="ecr", resource="repository", resource_name=f"{PREFIX}-{config.name}/*"
+        )
+        repositories = [own, *(self._repository(image) for image in aws_images)]
+        role = TrainingRole(
+            self, "Execution", data=data, models=models, key=key, repositories=repositories
+        ).role
+        deploy_role = iam.Role.from_role_name(
+            self, "BootstrapDeploy", f"cdk-hnb659fds-deploy-role-{self.account}-{self.region}"
+        )
+        self.endpoint_roles = {
+            name: self._endpoint(name, config, groups, data, models, key, repositories)
+            for name in config.endpoints
+        }
+        for roles in self.endpoint_roles.values():
+            roles.let_deploy(deploy_role)
+        self.publish("ExecutionRoleArn", "training/execution-role-arn", role.role_arn)
+
+    def _endpoint(
+        self,
+        name: str,
+        config: Environment,
+        groups: Mapping[str, str],
+        data: s3.IBucket,
+        models: s3.IBucket,
+        key: kms.IKey,
+        repositories: Sequence[str],
+    ) -> EndpointRoles:
+        stack_name = config.stack_name(f"endpoint-{name}")
+        self.publish(f"{name}StackName", f"endpoints/{name}/stack-name", stack_name)
+        return EndpointRoles(
+            self,
+            f"{name}Endpoint",
+            endpoint_name=config.resource_name(name),
+            stack_name=stack_name,
+            stack_role_name=config.endpoint_role_name(name),
+            upstream_stacks=[config.stack_name(p) for p in ("storage", "governance", "training")],
+            model_package_groups=list(groups.values()),
+            data=data,
+            models=models,
+            key=key,
+            repositories=repositories,
+        )
+
+    def _repository(self, image: str) -> str:
+        """ARN of the ECR repository that an image's URI names."""
+        found = re.match(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.[^/]+/([^:@]+)", image)
+        if not found:
+            raise ValueError(f"{image!r} is no image in ECR")
+        account, region, repository = found.groups()
+        return self.format_arn(
+            service="ecr",
+            account=account,
+            region=region,
+            resource="repository",
+            resource_name=repository,
+        )
