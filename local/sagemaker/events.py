@@ -1,0 +1,111 @@
+"""The state-change events, in the shapes in which AWS sends them."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from local.sagemaker.faults import Faults
+from local.sagemaker.ports import Aws
+
+TRAINING_JOB = "SageMaker Training Job State Change"
+ENDPOINT = "SageMaker Endpoint State Change"
+MODEL_PACKAGE = "SageMaker Model Package State Change"
+
+_TRAINING = (
+    "TrainingJobName",
+    "TrainingJobArn",
+    "TrainingJobStatus",
+    "SecondaryStatus",
+    "FailureReason",
+    "HyperParameters",
+    "AlgorithmSpecification",
+    "RoleArn",
+    "InputDataConfig",
+    "OutputDataConfig",
+    "ResourceConfig",
+    "VpcConfig",
+    "StoppingCondition",
+    "CreationTime",
+    "TrainingStartTime",
+    "TrainingEndTime",
+    "LastModifiedTime",
+    "SecondaryStatusTransitions",
+    "ModelArtifacts",
+    "FinalMetricDataList",
+)
+_PACKAGE = (
+    "ModelPackageGroupName",
+    "ModelPackageVersion",
+    "ModelPackageArn",
+    "CreationTime",
+    "InferenceSpecification",
+    "ModelPackageStatus",
+    "ModelPackageStatusDetails",
+    "CertifyForMarketplace",
+    "ModelApprovalStatus",
+    "MetadataProperties",
+    "ModelMetrics",
+    "LastModifiedTime",
+)
+
+
+class Events:
+    """Sends events, unless a fault is to lose or double them."""
+
+    def __init__(self, aws: Aws, faults: Faults) -> None:
+        self._aws = aws
+        self._faults = faults
+
+    def training_job(self, job: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        """Tell of a new status or secondary status; its times are strings of milliseconds."""
+        detail = {name: job[name] for name in _TRAINING if job.get(name) is not None}
+        detail["VpcConfig"] = job.get("VpcConfig", {})
+        self._send(
+            TRAINING_JOB,
+            {**_timed(detail, lambda at: str(_milliseconds(at))), "Tags": dict(tags)},
+            job["TrainingJobArn"],
+            job["SecondaryStatus"],
+        )
+
+    def endpoint(self, endpoint: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        """Tell of a new endpoint status, which events write in upper case with underscores."""
+        names = ("EndpointName", "EndpointArn", "EndpointConfigName", "FailureReason")
+        detail = {name: endpoint[name] for name in names if endpoint.get(name)}
+        detail["ProductionVariants"] = endpoint.get("ProductionVariants", [])
+        status = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", endpoint["EndpointStatus"]).upper()
+        detail["EndpointStatus"] = status
+        for name in ("CreationTime", "LastModifiedTime"):
+            detail[name] = float(_milliseconds(endpoint[name]))
+        detail["Tags"] = dict(tags)
+        self._send(ENDPOINT, detail, endpoint["EndpointArn"], status)
+
+    def model_package(self, package: Mapping[str, Any]) -> None:
+        """Tell that a model package was made or changed; its times are ISO strings."""
+        detail = {name: package[name] for name in _PACKAGE if package.get(name) is not None}
+        for name in ("CreationTime", "LastModifiedTime"):
+            if name in detail:
+                moment = datetime.fromtimestamp(detail[name], UTC)
+                detail[name] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._send(MODEL_PACKAGE, detail, package["ModelPackageArn"], package["ModelPackageStatus"])
+
+    def _send(self, detail_type: str, detail: Mapping[str, Any], arn: str, status: str) -> None:
+        for _ in range(self._faults.copies_of_event(status)):
+            self._aws.put_event(detail_type, detail, [arn])
+
+
+def _milliseconds(epoch: float) -> int:
+    return round(epoch * 1000)
+
+
+def _timed(value: Any, write: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            name: write(item)
+            if name.endswith(("Time", "Timestamp")) and isinstance(item, int | float)
+            else _timed(item, write)
+            for name, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_timed(item, write) for item in value]
+    return value

@@ -1,0 +1,99 @@
+"""How the List operations filter, order and page."""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from local.sagemaker.errors import invalid
+
+DEFAULT_PAGE = 10
+_FILTERS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
+    "CreationTimeAfter": ("CreationTime", lambda value, limit: value >= limit),
+    "CreationTimeBefore": ("CreationTime", lambda value, limit: value <= limit),
+    "LastModifiedTimeAfter": ("LastModifiedTime", lambda value, limit: value >= limit),
+    "LastModifiedTimeBefore": ("LastModifiedTime", lambda value, limit: value <= limit),
+}
+
+
+def page(
+    documents: Iterable[Mapping[str, Any]],
+    params: Mapping[str, Any],
+    *,
+    name: str,
+    status: str = "",
+    default_order: str = "Descending",
+    default_sort: str = "CreationTime",
+) -> tuple[list[Mapping[str, Any]], dict[str, str]]:
+    """Select one page of a listing, and what to put into the answer so that the next is found.
+
+    Args:
+        name: the member that NameContains and SortBy Name look at.
+        status: the member that StatusEquals and SortBy Status look at.
+    """
+    found = [document for document in documents if _wanted(document, params, name, status)]
+    member = {"Name": name, "Status": status, "CreationTime": "CreationTime"}[
+        params.get("SortBy", default_sort)
+    ]
+
+    def order(document: Mapping[str, Any]) -> tuple[Any, str]:
+        # The ARN decides between equals, so that a page never repeats or skips one of them.
+        arns = (str(value) for key, value in document.items() if key.endswith("Arn"))
+        return document[member], next(arns, "")
+
+    descending = params.get("SortOrder", default_order) == "Descending"
+    found.sort(key=order, reverse=descending)
+    start = _offset(params.get("NextToken"), params)
+    end = start + params.get("MaxResults", DEFAULT_PAGE)
+    more = {"NextToken": _token(end, params)} if end < len(found) else {}
+    return found[start:end], more
+
+
+def summary(document: Mapping[str, Any], members: Iterable[str]) -> dict[str, Any]:
+    """Take from a document what a listing shows of it."""
+    return {name: document[name] for name in members if document.get(name) is not None}
+
+
+def _wanted(document: Mapping[str, Any], params: Mapping[str, Any], name: str, status: str) -> bool:
+    if params.get("NameContains", "").lower() not in str(document.get(name, "")).lower():
+        return False
+    if "StatusEquals" in params and document.get(status) != params["StatusEquals"]:
+        return False
+    return all(
+        holds(document.get(member, 0), _epoch(params[key]))
+        for key, (member, holds) in _FILTERS.items()
+        if key in params
+    )
+
+
+def _epoch(value: Any) -> float:
+    if isinstance(value, str):
+        from botocore.utils import parse_timestamp
+
+        return parse_timestamp(value).timestamp()
+    return float(value)
+
+
+def _question(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in params.items() if key not in ("NextToken", "MaxResults")}
+
+
+def _token(offset: int, params: Mapping[str, Any]) -> str:
+    content = json.dumps([offset, _question(params)], sort_keys=True)
+    return base64.urlsafe_b64encode(content.encode()).decode()
+
+
+def _offset(token: str | None, params: Mapping[str, Any]) -> int:
+    if token is None:
+        return 0
+    try:
+        offset, question = json.loads(base64.urlsafe_b64decode(token))
+    except (binascii.Error, ValueError, TypeError):
+        offset, question = None, None
+    if not isinstance(offset, int) or question != _question(params):
+        raise invalid(
+            "The NextToken is not one of this listing. Take it from the answer before, "
+            "and keep every other parameter as it was."
+        )
+    return offset

@@ -1,0 +1,140 @@
+"""Processes of jobs and endpoints: each in a group of its own, watched, and ended as a whole."""
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from local.sagemaker.store import Store
+
+KIND = "process"
+_LINE = 256_000
+# What a process needs of the platform's own environment; credentials are never among it.
+_INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")
+
+
+class Processes:
+    """Starts processes and remembers them, so that none outlives the platform for good."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def start(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        folder: Path,
+        on_line: Callable[[str], None],
+    ) -> "Process":
+        """Start a process in a group of its own; `on_line` gets each line that it prints."""
+        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        popen = subprocess.Popen(  # noqa: S603 (the command is the platform's own)
+            [*command],
+            env={**inherited, **environment},
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        name = str(popen.pid)
+        try:
+            created = psutil.Process(popen.pid).create_time()
+        except psutil.NoSuchProcess:
+            created = 0.0
+        self._store.put(KIND, name, {"pid": popen.pid, "created": created})
+        return Process(popen, on_line, lambda: self._store.delete(KIND, name))
+
+    def end_left_over(self) -> None:
+        """End what a platform that was killed left running."""
+        for document in self._store.all(KIND):
+            pid = document["pid"]
+            try:
+                same = abs(psutil.Process(pid).create_time() - document["created"]) < 1
+            except psutil.NoSuchProcess:
+                same = False
+            if same:
+                _signal_group(pid, signal.SIGKILL)
+            self._store.delete(KIND, str(pid))
+
+
+class Process:
+    """A running process and all that it started."""
+
+    def __init__(
+        self,
+        popen: subprocess.Popen[bytes],
+        on_line: Callable[[str], None],
+        on_gone: Callable[[], object],
+    ) -> None:
+        self._popen = popen
+        self._on_line = on_line
+        self._on_gone = on_gone
+        self.exited = threading.Event()
+        self.exit_code = 0
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def wait(self) -> int:
+        """Wait for the end, and for the last line; a process that was killed ends with 128 + n."""
+        self.exited.wait()
+        return self.exit_code
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the whole group."""
+        if not self.exited.is_set():
+            _signal_group(self._popen.pid, number)
+
+    def stop(self, grace: float) -> None:
+        """Ask the group to end, and kill it when it has not done so in time; returns at once."""
+        self.signal(signal.SIGTERM)
+        timer = threading.Timer(grace, self.signal, [signal.SIGKILL])
+        timer.daemon = True
+        timer.start()
+
+        def cancel() -> None:
+            self.exited.wait()
+            timer.cancel()
+
+        threading.Thread(target=cancel, daemon=True).start()
+
+    def kill(self) -> None:
+        """End the group now."""
+        self.signal(signal.SIGKILL)
+
+    def _watch(self) -> None:
+        if hasattr(os, "waitid"):
+            # Without reaping: the group's id cannot be given to another before it is signalled.
+            os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOWAIT)
+            # What the process left behind in its group would hold its output open for ever.
+            _signal_group(self._popen.pid, signal.SIGKILL)
+            code = self._popen.wait()
+        else:
+            code = self._popen.wait()
+            _signal_group(self._popen.pid, signal.SIGKILL)
+        self._reader.join()
+        self.exit_code = code if code >= 0 else 128 - code
+        self.exited.set()
+        self._on_gone()
+
+    def _read(self) -> None:
+        stream: IO[bytes] | None = self._popen.stdout
+        if stream is None:
+            return
+        with stream:
+            while line := stream.readline(_LINE):
+                self._on_line(line.decode("utf-8", "replace").rstrip("\r\n"))
+
+
+def _signal_group(group: int, number: int) -> None:
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        return

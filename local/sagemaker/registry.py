@@ -1,0 +1,266 @@
+"""The model registry: groups, and the versioned packages in them."""
+
+import threading
+import time
+from typing import Any
+
+from local.sagemaker import listing
+from local.sagemaker.arns import Arns
+from local.sagemaker.errors import conflict, invalid
+from local.sagemaker.events import Events
+from local.sagemaker.store import Document, Store
+from local.sagemaker.tags import Tags
+
+GROUP = "model-package-group"
+PACKAGE = "model-package"
+_SEQUENCE = "model-package-version"
+_TOKEN = "model-package-token"  # noqa: S105 (a kind of document, no secret)
+
+
+class Registry:
+    """The operations on model package groups and model packages."""
+
+    def __init__(self, store: Store, arns: Arns, tags: Tags, events: Events) -> None:
+        self._store = store
+        self._arns = arns
+        self._tags = tags
+        self._events = events
+        # Two calls with one ClientToken at the same time must find each other.
+        self._creating = threading.Lock()
+
+    def next_version(self, group: str) -> int:
+        """Tell which version the next package of a group becomes; a version is never reused."""
+        return int((self._store.get(_SEQUENCE, group) or {}).get("last", 0)) + 1
+
+    def create_group(self, params: dict[str, Any], caller: str) -> dict[str, Any]:
+        """Answer CreateModelPackageGroup."""
+        name = params["ModelPackageGroupName"]
+        arn = self._arns.of(GROUP, name)
+        document = {
+            "ModelPackageGroupName": name,
+            "ModelPackageGroupArn": arn,
+            "CreationTime": time.time(),
+            "CreatedBy": _created_by(caller),
+            "ModelPackageGroupStatus": "Completed",
+            **listing.summary(params, ("ModelPackageGroupDescription", "ManagedConfiguration")),
+        }
+        if not self._store.add(GROUP, name, document):
+            raise invalid(f"Model Package Group already exists: {arn}")
+        self._tags.start(arn, params.get("Tags", []))
+        return {"ModelPackageGroupArn": arn}
+
+    def describe_group(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer DescribeModelPackageGroup."""
+        return self._group(params["ModelPackageGroupName"])
+
+    def delete_group(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer DeleteModelPackageGroup; a group that holds packages stays."""
+        group = self._group(params["ModelPackageGroupName"])
+        name = group["ModelPackageGroupName"]
+        if any(p.get("ModelPackageGroupName") == name for p in self._store.all(PACKAGE)):
+            raise conflict(
+                f"Model Package Group {group['ModelPackageGroupArn']} cannot be deleted as it "
+                "still contains Model Packages."
+            )
+        self._store.delete(GROUP, name)
+        self._store.delete(_SEQUENCE, name)
+        self._tags.end(group["ModelPackageGroupArn"])
+        return {}
+
+    def list_groups(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer ListModelPackageGroups."""
+        found, more = listing.page(
+            self._store.all(GROUP), params, name="ModelPackageGroupName", default_order="Ascending"
+        )
+        members = (
+            "ModelPackageGroupName",
+            "ModelPackageGroupArn",
+            "ModelPackageGroupDescription",
+            "CreationTime",
+            "ModelPackageGroupStatus",
+        )
+        return {
+            "ModelPackageGroupSummaryList": [listing.summary(group, members) for group in found],
+            **more,
+        }
+
+    def create_package(self, params: dict[str, Any], caller: str) -> dict[str, Any]:
+        """Answer CreateModelPackage; the same ClientToken makes the same package once."""
+        with self._creating:
+            return self._create_package(params, caller)
+
+    def _create_package(self, params: dict[str, Any], caller: str) -> dict[str, Any]:
+        token = params.pop("ClientToken", None)
+        known = self._store.get(_TOKEN, token) if token else None
+        if known:
+            if known["params"] != params:
+                raise conflict(
+                    f"ClientToken {token} was used for a model package with other parameters."
+                )
+            return {"ModelPackageArn": known["arn"]}
+        document = self._package(params, caller)
+        arn = document["ModelPackageArn"]
+        if not self._store.add(PACKAGE, self._arns.name(arn), document):
+            raise conflict(f"Model package already exists: {arn}")
+        if token:
+            self._store.put(_TOKEN, token, {"params": params, "arn": arn})
+        self._tags.start(arn, params.get("Tags", []))
+        self._events.model_package(document)
+        return {"ModelPackageArn": arn}
+
+    def describe_package(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer DescribeModelPackage."""
+        return self.package(params["ModelPackageName"])
+
+    def update_package(self, params: dict[str, Any], caller: str) -> dict[str, Any]:
+        """Answer UpdateModelPackage."""
+        unsupported = [
+            name
+            for name in ("AdditionalInferenceSpecificationsToAdd", "ModelCard")
+            if name in params
+        ]
+        if unsupported:
+            raise invalid(
+                f"The local platform does not change {' or '.join(unsupported)} of a model package."
+            )
+        replaced = (
+            "ModelApprovalStatus",
+            "ApprovalDescription",
+            "InferenceSpecification",
+            "SourceUri",
+            "ModelLifeCycle",
+            "ModelPackageRegistrationType",
+        )
+
+        def edit(document: Document) -> None:
+            document.update(listing.summary(params, replaced))
+            properties = document.get("CustomerMetadataProperties", {})
+            properties.update(params.get("CustomerMetadataProperties", {}))
+            for key in params.get("CustomerMetadataPropertiesToRemove", []):
+                properties.pop(key, None)
+            if properties:
+                document["CustomerMetadataProperties"] = properties
+            document["LastModifiedTime"] = time.time()
+            document["LastModifiedBy"] = _created_by(caller)
+
+        arn = self.package(params["ModelPackageArn"])["ModelPackageArn"]
+        changed = self._store.change(PACKAGE, self._arns.name(arn), edit)
+        if changed is None:
+            raise _no_package(arn)
+        self._events.model_package(changed)
+        return {"ModelPackageArn": arn}
+
+    def delete_package(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer DeleteModelPackage."""
+        arn = self.package(params["ModelPackageName"])["ModelPackageArn"]
+        self._store.delete(PACKAGE, self._arns.name(arn))
+        self._tags.end(arn)
+        return {}
+
+    def list_packages(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer ListModelPackages: of one group, or those that are in none."""
+        group = params.get("ModelPackageGroupName")
+        packages = self._store.all(PACKAGE)
+        if group:
+            name = self._group(group)["ModelPackageGroupName"]
+            packages = [p for p in packages if p.get("ModelPackageGroupName") == name]
+        else:
+            kind = params.get("ModelPackageType", "Unversioned")
+            if kind != "Both":
+                versioned = kind == "Versioned"
+                packages = [p for p in packages if ("ModelPackageVersion" in p) == versioned]
+        status = params.get("ModelApprovalStatus")
+        packages = [p for p in packages if not status or p.get("ModelApprovalStatus") == status]
+        found, more = listing.page(packages, params, name="ModelPackageName")
+        members = (
+            "ModelPackageGroupName",
+            "ModelPackageVersion",
+            "ModelPackageArn",
+            "ModelPackageDescription",
+            "CreationTime",
+            "ModelPackageStatus",
+            "ModelApprovalStatus",
+            "ModelLifeCycle",
+            "ModelPackageRegistrationType",
+        )
+        summaries = [listing.summary(package, members) for package in found]
+        for package, shown in zip(found, summaries, strict=True):
+            if "ModelPackageVersion" not in package:
+                shown["ModelPackageName"] = package["ModelPackageName"]
+        return {"ModelPackageSummaryList": summaries, **more}
+
+    def package(self, arn_or_name: str) -> Document:
+        """Find a package by its ARN, name, or GROUP/VERSION.
+
+        Raises:
+            ServiceError: when there is none.
+        """
+        document = self._store.get(PACKAGE, self._arns.name(arn_or_name).lower())
+        if document is None:
+            raise _no_package(
+                arn_or_name
+                if arn_or_name.startswith("arn:")
+                else self._arns.of(PACKAGE, arn_or_name)
+            )
+        return document
+
+    def _group(self, arn_or_name: str) -> Document:
+        name = self._arns.name(arn_or_name)
+        document = self._store.get(GROUP, name)
+        if document is None:
+            raise invalid(f"ModelPackageGroup {self._arns.of(GROUP, name)} does not exist.")
+        return document
+
+    def _package(self, params: dict[str, Any], caller: str) -> Document:
+        group, name = params.get("ModelPackageGroupName"), params.get("ModelPackageName")
+        if bool(group) == bool(name):
+            raise invalid(
+                "Exactly one of ModelPackageGroupName and ModelPackageName must be provided."
+            )
+        for unsupported in (
+            "ValidationSpecification",
+            "SourceAlgorithmSpecification",
+            "CertifyForMarketplace",
+        ):
+            if params.get(unsupported):
+                raise invalid(
+                    f"The local platform does not validate model packages: leave {unsupported} out."
+                )
+        document: Document = {key: value for key, value in params.items() if key != "Tags"}
+        if group:
+            stored = self._group(group)
+            if "InferenceSpecification" not in params and "SourceUri" not in params:
+                raise invalid("A versioned model package needs an InferenceSpecification.")
+            document["ModelPackageGroupName"] = stored["ModelPackageGroupName"]
+            document["ModelPackageVersion"] = self._take_version(stored["ModelPackageGroupName"])
+            name = f"{stored['ModelPackageGroupName']}/{document['ModelPackageVersion']}"
+            document.setdefault("ModelApprovalStatus", "PendingManualApproval")
+            document["ModelPackageName"] = stored["ModelPackageGroupName"]
+        now = time.time()
+        return {
+            **document,
+            "ModelPackageArn": self._arns.of(PACKAGE, str(name)),
+            "CreationTime": now,
+            "LastModifiedTime": now,
+            "CreatedBy": _created_by(caller),
+            "CertifyForMarketplace": False,
+            "ModelPackageStatus": "Completed",
+            "ModelPackageStatusDetails": {"ValidationStatuses": [], "ImageScanStatuses": []},
+        }
+
+    def _take_version(self, group: str) -> int:
+        self._store.add(_SEQUENCE, group, {"last": 0})
+
+        def edit(document: Document) -> None:
+            document["last"] += 1
+
+        changed = self._store.change(_SEQUENCE, group, edit)
+        return int((changed or {"last": 1})["last"])
+
+
+def _created_by(caller: str) -> dict[str, Any]:
+    return {"IamIdentity": {"Arn": caller}} if caller else {}
+
+
+def _no_package(arn: str) -> Exception:
+    return invalid(f"ModelPackage {arn} does not exist.")

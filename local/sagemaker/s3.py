@@ -1,0 +1,125 @@
+"""S3 in the name of an execution role."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from botocore.exceptions import ReadTimeoutError
+
+from local.sagemaker.roles import CALL_ERRORS, CallFailed, Role
+
+_MULTIPART = 64 * 1024 * 1024
+
+
+def parse(uri: str) -> tuple[str, str]:
+    """Split an S3 URI into bucket and key.
+
+    Raises:
+        ValueError: when it is no URI of the form s3://BUCKET/KEY.
+    """
+    scheme, separator, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    if scheme != "s3" or not separator or not bucket:
+        raise ValueError(f"{uri!r} is no S3 URI: write s3://BUCKET/KEY.")
+    return bucket, key
+
+
+def arn(bucket: str, key: str = "") -> str:
+    """Give the ARN of a bucket or an object."""
+    return f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}"
+
+
+def local_path(folder: Path, relative: str) -> Path:
+    """Find the place of an object below a folder.
+
+    Raises:
+        ValueError: when its key would leave the folder or name no file.
+    """
+    parts = relative.split("/")
+    if any(part in ("", ".", "..") for part in parts) or "\0" in relative:
+        raise ValueError(
+            f"The key {relative!r} cannot become a file: its parts must not be empty, '.' or '..'."
+        )
+    return folder.joinpath(PurePosixPath(relative))
+
+
+class Storage:
+    """Lists, reads and writes objects as a role."""
+
+    def __init__(self, role: Role) -> None:
+        self._role = role
+        self._keys_allowed: set[tuple[str, str]] = set()
+
+    def keys(self, bucket: str, prefix: str, limit: int = 0) -> Iterator[str]:
+        """List the keys below a prefix, in S3's order.
+
+        Raises:
+            CallFailed: when the bucket cannot be listed.
+        """
+        asked: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
+        if limit:
+            asked["MaxKeys"] = limit
+        client = self._role.client("s3")
+        while True:
+            try:
+                answer = client.list_objects_v2(**asked)
+            except CALL_ERRORS as error:
+                raise self._role.failure(error, "s3:ListBucket", arn(bucket)) from error
+            for found in answer.get("Contents", []):
+                yield found["Key"]
+            if limit or not answer.get("IsTruncated"):
+                return
+            asked["ContinuationToken"] = answer["NextContinuationToken"]
+
+    def download(self, bucket: str, key: str, path: Path) -> None:
+        """Fetch an object into a file.
+
+        Raises:
+            CallFailed: when it cannot be read, or its key cannot be used to decrypt it.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            answer = self._role.client("s3").get_object(Bucket=bucket, Key=key)
+            self._use_key("kms:Decrypt", answer)
+            with path.open("wb") as file:
+                shutil.copyfileobj(answer["Body"], file, 1 << 20)
+        except (*CALL_ERRORS, ReadTimeoutError) as error:
+            raise self._role.failure(error, "s3:GetObject", arn(bucket, key)) from error
+
+    def upload(self, path: Path, bucket: str, key: str, kms_key: str = "") -> None:
+        """Store a file as an object, encrypted with the key if one is named.
+
+        Raises:
+            CallFailed: when it cannot be written, or the key cannot be used to encrypt it.
+        """
+        encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else {}
+        if kms_key:
+            self._use_key("kms:GenerateDataKey", encryption)
+        client = self._role.client("s3")
+        try:
+            if path.stat().st_size > _MULTIPART:
+                client.upload_file(str(path), bucket, key, ExtraArgs=encryption)
+                return
+            with path.open("rb") as file:
+                answer = client.put_object(Bucket=bucket, Key=key, Body=file, **encryption)
+        except Exception as error:
+            if not isinstance(error, CALL_ERRORS) and type(error).__module__.split(".")[0] not in (
+                "boto3",
+                "s3transfer",
+            ):
+                raise
+            raise self._role.failure(error, "s3:PutObject", arn(bucket, key)) from error
+        self._use_key("kms:GenerateDataKey", answer)
+
+    def _use_key(self, action: str, encryption: dict[str, Any]) -> None:
+        """Evaluate the key that S3 uses for an object; the bucket's default may have chosen it."""
+        key = encryption.get("SSEKMSKeyId")
+        if encryption.get("ServerSideEncryption") != "aws:kms" or not key:
+            return
+        if (action, key) not in self._keys_allowed and not key.endswith("alias/aws/s3"):
+            self._role.use_key(action, key, "s3")
+            self._keys_allowed.add((action, key))
+
+
+__all__ = ["CallFailed", "Storage", "arn", "local_path", "parse"]
