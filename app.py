@@ -42,12 +42,12 @@ training = TrainingStack(
     aws_images=[catalog.algorithm(n).image_uri(config.region) for n in catalog.names()],
     functions=functions,
 )
-for endpoint, roles in training.endpoint_roles.items():
+for endpoint, role in training.inference_roles.items():
     EndpointStack(
         app,
         endpoint,
         config=config,
-        roles=roles,
+        role=role,
         key=storage.key,
         data=storage.data,
         topic=governance.topic,

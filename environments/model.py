@@ -54,9 +54,7 @@ def _instance_type(use: Use) -> AfterValidator:
             return value
         others = uses(value)
         exists = f"it exists only for {' and '.join(others)}" if others else "it does not exist"
-        near = (
-            ", ".join(nearest(use, value)) or f"any of environments/data/instance_types.yaml, {use}"
-        )
+        near = ", ".join(nearest(use, value)) or "see environments/data/instance_types.yaml"
         raise ValueError(f"{value!r} is no instance type for {use}: {exists}; allowed: {near}")
 
     return AfterValidator(check)
@@ -65,6 +63,7 @@ def _instance_type(use: Use) -> AfterValidator:
 TrainingInstance = Annotated[str, _instance_type("training")]
 EndpointInstance = Annotated[str, _instance_type("endpoint")]
 Name = Annotated[str, Field(pattern=_NAME, max_length=_SAGEMAKER_NAME_LENGTH)]
+TagKey = Annotated[str, Field(pattern=r"^[\w\s.:/=+\-@]+$", max_length=128)]
 TagText = Annotated[str, Field(pattern=r"^[\w\s.:/=+\-@]*$", max_length=256)]
 
 

@@ -8,6 +8,7 @@ from aws_cdk import (
     Duration,
     Fn,
 )
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
@@ -17,7 +18,6 @@ from environments.model import Environment
 from sagemaker_constructs.condition import OnlyWhen
 from sagemaker_constructs.endpoint import Endpoint
 from sagemaker_constructs.endpoint_alarms import EndpointAlarms
-from sagemaker_constructs.endpoint_roles import EndpointRoles
 from stacks.platform import PlatformStack
 
 PARAMETER = "ModelPackageArn"
@@ -31,7 +31,7 @@ class EndpointStack(PlatformStack):
     model is changing that parameter, `none` is an endpoint that does not exist, and `cdk deploy`
     keeps what was deployed. With `model:` there is no parameter and the file alone decides.
 
-    CloudFormation changes this stack with a role of its own, see `EndpointRoles`. It may read
+    CloudFormation changes this stack with a role of its own, see `EndpointStackRole`. It may read
     neither CDK's bootstrap version nor anything else of the account, so the stack checks none.
     """
 
@@ -41,7 +41,7 @@ class EndpointStack(PlatformStack):
         name: str,
         *,
         config: Environment,
-        roles: EndpointRoles,
+        role: iam.IRole,
         key: kms.IKey,
         data: s3.IBucket,
         topic: sns.ITopic,
@@ -72,7 +72,7 @@ class EndpointStack(PlatformStack):
             "Endpoint",
             endpoint_name=endpoint_name,
             model_package_arn=wanted.model or self._model_package_arn(),
-            role=roles.inference_role,
+            role=role,
             key=key,
             instance_type=wanted.instance_type,
             instances=wanted.instances.min,

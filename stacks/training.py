@@ -12,7 +12,8 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from environments.model import PREFIX, Environment
-from sagemaker_constructs.endpoint_roles import EndpointRoles
+from sagemaker_constructs.endpoint_stack_role import EndpointStackRole
+from sagemaker_constructs.inference_role import InferenceRole
 from sagemaker_constructs.model_registry import ModelRegistry
 from sagemaker_constructs.training_role import TrainingRole
 from stacks.platform import PlatformStack
@@ -25,8 +26,8 @@ class TrainingStack(PlatformStack):
     be able to change them.
     """
 
-    endpoint_roles: Mapping[str, EndpointRoles]
-    """Both roles of each endpoint, by its short name."""
+    inference_roles: Mapping[str, iam.IRole]
+    """What SageMaker acts with to serve, by the short name of the endpoint."""
 
     def __init__(
         self,
@@ -57,42 +58,38 @@ class TrainingStack(PlatformStack):
         role = TrainingRole(
             self, "Execution", data=data, models=models, key=key, repositories=repositories
         ).role
+        self.publish("ExecutionRoleArn", "training/execution-role-arn", role.role_arn)
         deploy_role = iam.Role.from_role_name(
             self, "BootstrapDeploy", f"cdk-hnb659fds-deploy-role-{self.account}-{self.region}"
         )
-        self.endpoint_roles = {
-            name: self._endpoint(name, config, groups, data, models, key, repositories)
+        self.inference_roles = {
+            name: InferenceRole(
+                self,
+                f"{name}Inference",
+                endpoint_name=config.resource_name(name),
+                data=data,
+                models=models,
+                key=key,
+                repositories=repositories,
+            ).role
             for name in config.endpoints
         }
-        for roles in self.endpoint_roles.values():
-            roles.let_deploy(deploy_role)
-        self.publish("ExecutionRoleArn", "training/execution-role-arn", role.role_arn)
-
-    def _endpoint(
-        self,
-        name: str,
-        config: Environment,
-        groups: Mapping[str, str],
-        data: s3.IBucket,
-        models: s3.IBucket,
-        key: kms.IKey,
-        repositories: Sequence[str],
-    ) -> EndpointRoles:
-        stack_name = config.stack_name(f"endpoint-{name}")
-        self.publish(f"{name}StackName", f"endpoints/{name}/stack-name", stack_name)
-        return EndpointRoles(
-            self,
-            f"{name}Endpoint",
-            endpoint_name=config.resource_name(name),
-            stack_name=stack_name,
-            stack_role_name=config.endpoint_role_name(name),
-            upstream_stacks=[config.stack_name(p) for p in ("storage", "governance", "training")],
-            model_package_groups=list(groups.values()),
-            data=data,
-            models=models,
-            key=key,
-            repositories=repositories,
-        )
+        for name, inference_role in self.inference_roles.items():
+            stack_name = config.stack_name(f"endpoint-{name}")
+            EndpointStackRole(
+                self,
+                f"{name}Stack",
+                role_name=config.endpoint_role_name(name),
+                endpoint_name=config.resource_name(name),
+                stack_name=stack_name,
+                upstream_stacks=[
+                    config.stack_name(part) for part in ("storage", "governance", "training")
+                ],
+                model_package_groups=list(groups.values()),
+                inference_role=inference_role,
+                key=key,
+            ).let_deploy(deploy_role)
+            self.publish(f"{name}StackName", f"endpoints/{name}/stack-name", stack_name)
 
     def _repository(self, image: str) -> str:
         """ARN of the ECR repository that an image's URI names."""

@@ -14,7 +14,7 @@ class ModelRegistry(Construct):
         scope: Parent construct.
         id: Name of this construct within its scope.
         groups: Name of each group in SageMaker, by the short name that requests use.
-        removal_policy: Whether a group stays when its stack goes. SageMaker deletes empty ones only.
+        removal_policy: Whether a group stays when its stack goes; only empty ones can go.
     """
 
     def __init__(

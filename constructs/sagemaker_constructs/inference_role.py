@@ -1,0 +1,81 @@
+"""What an endpoint may do."""
+
+from collections.abc import Sequence
+
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from sagemaker_constructs.containers import ContainerPermissions
+from sagemaker_constructs.wildcards import acknowledge_wildcards
+
+
+class InferenceRole(Construct):
+    """The role that SageMaker acts with for one endpoint: read models, write what it captures.
+
+    Args:
+        scope: Parent construct.
+        id: Name of this construct within its scope.
+        endpoint_name: Name of the endpoint in SageMaker.
+        data: Bucket for captured requests, under `capture/`.
+        models: Bucket of the models, under `jobs/`.
+        key: Key of both buckets.
+        repositories: ARNs of the ECR repositories whose images may serve.
+    """
+
+    role: iam.Role
+    """The execution role."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        endpoint_name: str,
+        data: s3.IBucket,
+        models: s3.IBucket,
+        key: kms.IKey,
+        repositories: Sequence[str],
+    ) -> None:
+        super().__init__(scope, id)
+        captured = data.arn_for_objects(f"capture/{endpoint_name}/*")
+        containers = ContainerPermissions(
+            self,
+            place=f"Endpoints/{endpoint_name}",
+            namespace="/aws/sagemaker/Endpoints",
+            repositories=repositories,
+        )
+        statements = [
+            iam.PolicyStatement(
+                sid="ReadModel",
+                actions=["s3:GetObject"],
+                resources=[models.arn_for_objects("jobs/*")],
+            ),
+            iam.PolicyStatement(
+                sid="DecryptModel", actions=["kms:Decrypt"], resources=[key.key_arn]
+            ),
+            iam.PolicyStatement(
+                sid="CaptureRequests", actions=["s3:PutObject"], resources=[captured]
+            ),
+            iam.PolicyStatement(
+                sid="EncryptCapture", actions=["kms:GenerateDataKey"], resources=[key.key_arn]
+            ),
+        ]
+        self.role = iam.Role(
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"),
+            description=f"SageMaker acts with it to serve {endpoint_name}",
+            inline_policies={
+                "serving": iam.PolicyDocument(statements=[*statements, *containers.statements()])
+            },
+        )
+        acknowledge_wildcards(
+            self.role,
+            {
+                models.arn_for_objects("jobs/*"): "Any model of the environment may be deployed.",
+                captured: "SageMaker writes below the endpoint's own prefix.",
+                **containers.wildcards(),
+            },
+        )

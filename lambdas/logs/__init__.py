@@ -1,0 +1,1 @@
+"""How long SageMaker's own log groups are kept."""
