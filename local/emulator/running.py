@@ -22,12 +22,14 @@ _logger = logging.getLogger("smp")
 
 def install(service: Any, settings: Settings) -> None:
     """Put every touch of this folder in place, once a process."""
-    from local.emulator import (
-        cloudformation,
-    )
+    from local.emulator import cloudformation, encryption, events, functions, step_functions
 
     identity.install()
+    encryption.install()
     sagemaker.mount(service)
+    functions.install(settings)
+    step_functions.install(service)
+    events.install()
     cloudformation.install(service)
 
 

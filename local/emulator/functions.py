@@ -1,0 +1,204 @@
+"""Functions run isolated, fail with their own error type, and log with their own role."""
+
+import functools
+import logging
+import os
+import re
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from local.emulator import identity
+from local.emulator.environment import ACCOUNT, REGION, Settings
+
+SERVICE = "lambda.amazonaws.com"
+
+# What AWS's own runtime brings; a function must ship everything else.
+RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3")
+RUNTIME_MODULES = ("six",)
+# The variables of this process that a function may see; its own are added to them.
+_PASSED = re.compile(
+    r"PATH|HOME|LANG|LC_.*|TZ|TMPDIR|AWS_.*|_LAMBDA.*|LAMBDA_TASK_ROOT|_X_AMZN_.*|SSL_CERT_.*"
+    r"|NODE_PATH"
+)
+_last = threading.local()
+_logger = logging.getLogger("smp.functions")
+
+_PRELUDE = """
+import sys as _smp_sys
+_smp_sys.path.append({packages!r})
+"""
+_INIT_FAILED = '_real_stdout.write(json.dumps({"status": "error", "error": str(e)}) + "\\n")'
+_INIT_FAILED_TYPED = (
+    '_real_stdout.write(json.dumps({"status": "error", "error": _smp_init_error(module_name, e)})'
+    ' + "\\n"); traceback.print_exc()'
+)
+_FAILED = '"error": str(e), "trace": traceback.format_exc()}'
+_FAILED_TYPED = (
+    '"error": str(e), "errorType": type(e).__name__, "stackTrace": '
+    'traceback.format_tb(e.__traceback__), "trace": traceback.format_exc()}'
+)
+_HELPERS = """
+def _smp_init_error(module, error):
+    import json
+    kind, text = type(error).__name__, str(error)
+    if isinstance(error, ImportError):
+        kind, text = "Runtime.ImportModuleError", f"Unable to import module '{module}': {text}"
+    elif isinstance(error, AttributeError) and "has no attribute" in text:
+        kind, text = "Runtime.HandlerNotFound", text
+    elif isinstance(error, SyntaxError):
+        kind = "Runtime.UserCodeSyntaxError"
+    return json.dumps({"errorType": kind, "errorMessage": text})
+"""
+_INIT_PREFIX = "Worker init failed: "
+
+
+def install(settings: Settings) -> None:
+    """Replace the Python worker and everything that describes its failures."""
+    from ministack.core import lambda_runtime
+    from ministack.services import lambda_svc
+
+    packages = _runtime_packages(settings.state / "runtime")
+    detect = lambda_runtime._detect_runtime_binary
+    run = lambda_runtime.Worker.invoke
+    warm = lambda_svc._execute_function_warm
+    emit = lambda_svc._emit_lambda_logs
+    script = python_worker(lambda_runtime._PYTHON_WORKER_SCRIPT, packages)
+
+    @functools.wraps(detect)
+    def detected(runtime: str) -> tuple[str, str]:
+        return (sys.executable, script) if runtime.startswith("python") else detect(runtime)
+
+    @functools.wraps(run)
+    def ran(worker: Any, *args: Any, **kwargs: Any) -> Any:
+        _last.answer = None
+        _last.answer = run(worker, *args, **kwargs)
+        return _last.answer
+
+    @functools.wraps(warm)
+    def executed(func: Any, event: Any, request_id: str) -> Any:
+        _last.answer = None
+        outcome = warm(func, event, request_id)
+        return _described(outcome, getattr(_last, "answer", None), request_id)
+
+    @functools.wraps(emit)
+    def emitted(func: Any, request_id: str, log_text: str, *args: Any, **kwargs: Any) -> None:
+        config = func.get("config") or func
+        reason = log_refusal(config)
+        if reason:
+            _logger.info("%s does not log: %s", config.get("FunctionName"), reason)
+            return
+        emit(func, request_id, log_text, *args, **kwargs)
+
+    lambda_runtime._detect_runtime_binary = detected
+    lambda_runtime.Worker.invoke = ran
+    lambda_runtime.subprocess = _isolating(lambda_runtime.subprocess)
+    lambda_svc._execute_function_warm = executed
+    lambda_svc._emit_lambda_logs = emitted
+
+
+def python_worker(script: str, packages: Path) -> str:
+    """The worker's script with AWS's packages behind the function's, and typed failures.
+
+    Raises:
+        RuntimeError: when the script no longer has the lines that are replaced.
+    """
+    for line in (_INIT_FAILED, _FAILED):
+        if line not in script:
+            raise RuntimeError(
+                f"ministack's Python worker no longer holds {line!r}; see local/emulator/functions.py"
+            )
+    return (
+        _PRELUDE.format(packages=str(packages))
+        + _HELPERS
+        + script.replace(_INIT_FAILED, _INIT_FAILED_TYPED).replace(_FAILED, _FAILED_TYPED)
+    )
+
+
+def _runtime_packages(folder: Path) -> Path:
+    """A folder with links to what AWS's Python runtime ships, and nothing else of this one."""
+    import importlib.util
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (*RUNTIME_PACKAGES, *RUNTIME_MODULES):
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise RuntimeError(f"{name} is not installed beside ministack")
+        origin = Path(spec.origin)
+        source = origin.parent if name in RUNTIME_PACKAGES else origin
+        link = folder / source.name
+        if link.is_symlink():
+            link.unlink()
+        link.symlink_to(source)
+    return folder
+
+
+def _isolating(subprocess: Any) -> Any:
+    """The subprocess module as the worker pool sees it: Python without this environment's packages.
+
+    -I -S leave the standard library alone on the path, so that a function that does not ship a
+    dependency fails here as it does on AWS.
+    """
+
+    def popen(command: list[str], *args: Any, **kwargs: Any) -> Any:
+        if command and command[0] == sys.executable:
+            command = [command[0], "-I", "-S", "-u", *command[1:]]
+        environment: Mapping[str, str] = kwargs.get("env") or {}
+        inherited = {k for k in os.environ if not _PASSED.fullmatch(k)}
+        kwargs["env"] = {
+            k: v for k, v in environment.items() if k not in inherited or v != os.environ.get(k)
+        }
+        return subprocess.Popen(command, *args, **kwargs)
+
+    shim = SimpleNamespace(**{k: getattr(subprocess, k) for k in dir(subprocess) if k[0] != "_"})
+    shim.Popen = popen
+    return shim
+
+
+def _described(outcome: dict[str, Any], answer: Any, request_id: str) -> dict[str, Any]:
+    """A failure as AWS's runtime describes it."""
+    import json
+
+    body = outcome.get("body")
+    if not outcome.get("error") or not isinstance(body, dict):
+        return outcome
+    message = str(body.get("errorMessage", ""))
+    if message.startswith(_INIT_PREFIX):
+        body = json.loads(message.removeprefix(_INIT_PREFIX))
+        return {
+            **outcome,
+            "body": {**body, "requestId": request_id, "stackTrace": []},
+            "log": f"[ERROR] {body['errorType']}: {body['errorMessage']}",
+        }
+    if isinstance(answer, dict) and answer.get("errorType"):
+        body = {
+            **body,
+            "errorType": answer["errorType"],
+            "requestId": request_id,
+            "stackTrace": answer.get("stackTrace", []),
+        }
+    return {**outcome, "body": body}
+
+
+def log_refusal(config: Mapping[str, Any]) -> str:
+    """Why a function's role may not write its log; empty when it may.
+
+    On AWS the function runs all the same, and its output is lost.
+    """
+    from ministack.services import cloudwatch_logs
+
+    name = config.get("FunctionName", "")
+    group = (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{name}"
+    arn = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{group}"
+    try:
+        key, _, _ = identity.session(str(config.get("Role", "")), SERVICE, str(name)[:64])
+        if group not in cloudwatch_logs._log_groups:
+            identity.authorize(key, "logs:CreateLogGroup", f"{arn}:*")
+        identity.authorize(key, "logs:CreateLogStream", f"{arn}:log-stream:new")
+        identity.authorize(key, "logs:PutLogEvents", f"{arn}:log-stream:new")
+    except (identity.Denied, identity.NotAssumable) as error:
+        return str(error)
+    return ""

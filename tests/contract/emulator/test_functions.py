@@ -1,0 +1,74 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ministack.core.lambda_runtime import _PYTHON_WORKER_SCRIPT
+
+from local.emulator.functions import python_worker
+
+from .conftest import Server, allow, eventually, zipped
+
+LOGS = allow("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
+SEES = """
+import importlib, os, sys
+def handler(event, context):
+    print("line of", event["module"])
+    importlib.import_module(event["module"])
+    return {"endpoint": os.environ["AWS_ENDPOINT_URL"], "auth": os.environ.get("AUTH")}
+"""
+
+
+def made(server: Server, name: str, source: str, *statements: dict[str, Any]) -> Any:
+    role = server.role(name, "lambda.amazonaws.com", *statements)
+    server.client("lambda").create_function(
+        FunctionName=name,
+        Runtime="python3.13",
+        Handler="index.handler",
+        Role=role,
+        Code={"ZipFile": zipped(source)},
+    )
+
+    def invoke(**event: Any) -> Any:
+        answer = server.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
+        return json.load(answer["Payload"])
+
+    return invoke
+
+
+def test_a_function_sees_boto3_and_the_endpoint_and_nothing_else_of_this_environment(
+    server: Server,
+) -> None:
+    invoke = made(server, "fn-sees", SEES, LOGS)
+    assert invoke(module="boto3") == {"endpoint": server.url, "auth": None}
+    failed = invoke(module="pydantic")
+    assert failed["errorType"] == "ModuleNotFoundError"
+    assert failed["stackTrace"]
+
+
+def test_a_missing_import_at_start_reads_as_on_aws(server: Server) -> None:
+    invoke = made(server, "fn-import", "import pydantic\ndef handler(e, c): pass\n", LOGS)
+    failed = invoke()
+    assert failed["errorType"] == "Runtime.ImportModuleError"
+    assert failed["errorMessage"] == "Unable to import module 'index': No module named 'pydantic'"
+
+
+def test_a_function_logs_only_when_its_role_may(server: Server) -> None:
+    logs = server.client("logs")
+
+    def groups(name: str) -> int:
+        found = logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{name}")
+        return len(found["logGroups"])
+
+    made(server, "fn-loud", SEES, LOGS)(module="json")
+    eventually(lambda: groups("fn-loud"), lambda n: n == 1)
+    events = logs.filter_log_events(logGroupName="/aws/lambda/fn-loud")["events"]
+    assert any("line of json" in event["message"] for event in events)
+    made(server, "fn-mute", SEES, allow("s3:GetObject"))(module="json")
+    assert groups("fn-mute") == 0
+
+
+def test_a_worker_script_that_moved_is_noticed() -> None:
+    assert "errorType" in python_worker(_PYTHON_WORKER_SCRIPT, Path("/packages"))
+    with pytest.raises(RuntimeError, match="no longer holds"):
+        python_worker("def run(): ...", Path("/packages"))
