@@ -60,8 +60,15 @@ def _instance_type(use: Use) -> AfterValidator:
     return AfterValidator(check)
 
 
-TrainingInstance = Annotated[str, _instance_type("training")]
-EndpointInstance = Annotated[str, _instance_type("endpoint")]
+def _completion(use: Use) -> Any:  # noqa: ANN401 - pydantic's type of a field's metadata
+    def add(schema: dict[str, Any]) -> None:
+        schema["enum"] = list(instance_types(use))
+
+    return Field(json_schema_extra=add)
+
+
+TrainingInstance = Annotated[str, _instance_type("training"), _completion("training")]
+EndpointInstance = Annotated[str, _instance_type("endpoint"), _completion("endpoint")]
 Name = Annotated[str, Field(pattern=_NAME, max_length=_SAGEMAKER_NAME_LENGTH)]
 TagKey = Annotated[str, Field(pattern=r"^[\w\s.:/=+\-@]+$", max_length=128)]
 TagText = Annotated[str, Field(pattern=r"^[\w\s.:/=+\-@]*$", max_length=256)]
