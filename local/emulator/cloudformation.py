@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from local.emulator import (
+    cloudformation_conditions,
     cloudformation_gaps,
     cloudformation_permissions,
     cloudformation_sagemaker,
@@ -36,6 +37,7 @@ def install(service: Any) -> None:
     cloudformation_sagemaker.install(service, acting_key)
     cloudformation_scaling.install()
     cloudformation_gaps.install()
+    cloudformation_conditions.install()
     _remember_roles()
     _evaluate_resources(service)
     _leave_the_loop()

@@ -84,11 +84,15 @@ def install() -> None:
 
 
 def _refuse_unknown(props: Mapping[str, Any]) -> None:
-    unknown = sorted(set(props) - _BUCKET_KNOWN)
+    known = set(_BUCKET_KNOWN)
+    if props.get("AccessControl") == "Private":
+        # What every bucket is without it.
+        known.add("AccessControl")
+    unknown = sorted(set(props) - known)
     if unknown:
         raise ValueError(
-            f"The local platform does not apply {', '.join(unknown)} of AWS::S3::Bucket; it applies "
-            f"{', '.join(sorted(_BUCKET_KNOWN))}."
+            f"The local platform does not apply {', '.join(unknown)} of AWS::S3::Bucket; "
+            f"it applies {', '.join(sorted(_BUCKET_KNOWN))}."
         )
 
 

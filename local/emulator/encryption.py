@@ -12,9 +12,13 @@ from typing import Any
 from local.emulator.environment import ACCOUNT, REGION
 
 _KEY_HEADER = "x-amz-server-side-encryption-aws-kms-key-id"
+# The key that AWS keeps for the account, for objects that are put without one.
+_MANAGED_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:alias/aws/s3"
 _SSE_HEADER = "x-amz-server-side-encryption"
 # What the encryption context of the checks at hand is, for conditions of key policies.
-_context: contextvars.ContextVar[dict[str, Any]] = contextvars.ContextVar("smp_s3_kms", default={})
+_context: contextvars.ContextVar[Mapping[str, Any] | None] = contextvars.ContextVar(
+    "smp_s3_kms", default=None
+)
 # The action on a key that was refused, and the key, for the message.
 _refused: contextvars.ContextVar[tuple[str, str] | None] = contextvars.ContextVar(
     "smp_kms_refused", default=None
@@ -86,8 +90,7 @@ def install() -> None:
     def resolved(headers: dict[str, str], bucket_name: str) -> Any:
         if headers.get(_SSE_HEADER) == "aws:kms" and not headers.get(_KEY_HEADER):
             default = s3._bucket_default_sse_headers(bucket_name).get(_KEY_HEADER)
-            if default:
-                headers = {**headers, _KEY_HEADER: default}
+            headers = {**headers, _KEY_HEADER: default or _MANAGED_KEY}
         return resolve(headers, bucket_name)
 
     iam_actions.s3_additional_checks = with_keys
@@ -121,7 +124,7 @@ def companions(action: str, resource_arn: str) -> list[tuple[str, str]]:
 def _via(service: str, context: Mapping[str, Any] | None) -> dict[str, Any]:
     return {
         **(context or {}),
-        **(_context.get() if service == "s3" else {}),
+        **((_context.get() or {}) if service == "s3" else {}),
         "kms:ViaService": f"{service}.{REGION}.amazonaws.com",
         "kms:CallerAccount": ACCOUNT,
     }

@@ -75,7 +75,7 @@ class Server:
     def assumed(self, service: str, role: str) -> Any:
         """A client with the credentials of a role that trusts the account."""
         found = self.client("sts").assume_role(
-            RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{role}", RoleSessionName="s"
+            RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{role}", RoleSessionName="test"
         )["Credentials"]
         return self.client(
             service,
