@@ -1,0 +1,368 @@
+"""k-means: a streaming pass that keeps more centres than asked, then Lloyd's algorithm over these.
+
+The outline is AWS's: k * extra_center_factor centres learnt from mini-batches, each with the weight
+of the points it stands for, then several local trials of Lloyd's algorithm on the weighted centres.
+What AWS does not publish is ours: `auto` is 10 for extra_center_factor and for the number of trials,
+as its logs show; a centre moves by its exact weighted mean; a local trial is scored on the centres.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from algorithms.toolkit import content
+from algorithms.toolkit.channels import read_channel
+from algorithms.toolkit.errors import CustomerError
+from algorithms.toolkit.training import log
+
+if TYPE_CHECKING:
+    from algorithms.toolkit.algorithm import Answers
+    from algorithms.toolkit.formats.table import Table
+    from algorithms.toolkit.job import Job
+
+MODEL_FILE = "kmeans-model.npz"
+FORMAT = "sagemaker-platform/kmeans"
+FORMAT_VERSION = 1
+
+AUTO_EXTRA_CENTER_FACTOR = 10
+AUTO_TRIALS = 10
+# Of one block of distances while assigning points, in numbers.
+_BLOCK = 4_000_000
+
+Matrix = npt.NDArray[np.float64]
+
+
+def train(job: Job) -> None:
+    """Find k centres of the `train` channel, and measure them there and on `test`."""
+    job.one_host()
+    settings = job.hyperparameters
+    tables = {
+        name: read_channel(
+            channel, allowed=(content.RECORDIO, content.CSV), label_size=0, missing=False
+        )
+        for name, channel in job.channels.items()
+    }
+    dimension, k = int(settings["feature_dim"]), int(settings["k"])
+    for name, table in tables.items():
+        if table.width != dimension:
+            raise CustomerError(
+                f"feature_dim is {dimension}, but {table.place(0)} of channel {name} has "
+                f"{table.width} features"
+            )
+    points = tables["train"]
+    if points.rows < k:
+        raise CustomerError(f"k is {k}, but the train channel has only {points.rows} records")
+
+    started = time.time()
+    random = np.random.default_rng(0)
+    stream = Stream(
+        count=min(
+            k * _auto(settings["extra_center_factor"], AUTO_EXTRA_CENTER_FACTOR), points.rows
+        ),
+        init_method=settings["init_method"],
+        half_life=int(settings["half_life_time_size"]),
+        random=random,
+    )
+    epochs, size = int(settings["epochs"]), int(settings["mini_batch_size"])
+    for epoch in range(epochs):
+        epoch_started = time.time()
+        for batch in _batches(points, size, random):
+            stream.update(batch)
+        seconds = max(time.time() - epoch_started, 1e-9)
+        log.info("#progress_metric: host=%s, completed %g %%", job.host, 100 * (epoch + 1) / epochs)
+        log.info(
+            "#throughput_metric: host=%s, train throughput=%s records/second",
+            job.host,
+            points.rows / seconds,
+        )
+    log.info("shrinking %d centers into %d", len(stream.centers), k)
+    centers = lloyd(
+        stream.centers,
+        stream.weights,
+        k,
+        init_method=settings["local_lloyd_init_method"],
+        trials=_auto(settings["local_lloyd_num_trials"], AUTO_TRIALS),
+        max_iter=int(settings["local_lloyd_max_iter"]),
+        tol=float(settings["local_lloyd_tol"]),
+        random=random,
+    ).astype(np.float32)
+    metrics = list(settings["eval_metrics"])
+    for name, table in tables.items():
+        _report(job, name, table, centers, metrics, started)
+    save(job.model_dir, centers)
+
+
+def _auto(value: Any, automatic: int) -> int:
+    return automatic if value in (None, "auto") else int(value)
+
+
+def _batches(table: Table, size: int, random: np.random.Generator) -> Iterator[Matrix]:
+    """The points in mini-batches, in a new order each time: files are often sorted by class."""
+    order = random.permutation(table.rows)
+    for start in range(0, table.rows, size):
+        rows = order[start : start + size]
+        part: Any = table.features[rows]
+        yield np.asarray(part.toarray() if table.sparse else part, dtype=np.float64)
+
+
+def squared_distances(points: Matrix, centers: Matrix) -> Matrix:
+    """The squared Euclidean distance of each point to each centre."""
+    found = points @ (-2 * centers.T)
+    found += np.einsum("ij,ij->i", points, points)[:, None]
+    found += np.einsum("ij,ij->i", centers, centers)
+    return np.maximum(found, 0, out=found)
+
+
+def nearest(points: Matrix, centers: Matrix) -> tuple[npt.NDArray[np.intp], Matrix]:
+    """The nearest centre of each point, and its squared distance."""
+    closest = np.empty(len(points), dtype=np.intp)
+    distance = np.empty(len(points))
+    step = max(1, _BLOCK // max(1, len(centers)))
+    for start in range(0, len(points), step):
+        block = squared_distances(points[start : start + step], centers)
+        closest[start : start + step] = best = block.argmin(axis=1)
+        distance[start : start + step] = block[np.arange(len(best)), best]
+    return closest, distance
+
+
+def means(
+    points: Matrix, weights: Matrix, assigned: npt.NDArray[np.intp], count: int
+) -> tuple[Matrix, Matrix]:
+    """The weighted sum of the points of each centre, and the sum of their weights."""
+    from scipy.sparse import csr_matrix
+
+    rows = len(points)
+    members = csr_matrix((weights, (assigned, np.arange(rows))), shape=(count, rows))
+    return np.asarray(members @ points), np.bincount(assigned, weights=weights, minlength=count)
+
+
+class Stream:
+    """Centres that follow a stream of points, seen once each.
+
+    Each centre is the mean of the points it was nearest to. With a half life, what was seen so many
+    points ago counts half.
+    """
+
+    def __init__(
+        self, *, count: int, init_method: str, half_life: int, random: np.random.Generator
+    ) -> None:
+        self._count = count
+        self._init_method = init_method
+        self._half_life = half_life
+        self._random = random
+        self._waiting: list[Matrix] = []
+        self.centers: Matrix = np.empty((0, 0))
+        self.weights: Matrix = np.empty(0)
+
+    def update(self, points: Matrix) -> None:
+        """Take one mini-batch."""
+        if not len(self.centers):
+            # Too small a first batch cannot yield all centres: it waits for the next.
+            self._waiting.append(points)
+            if sum(map(len, self._waiting)) < self._count:
+                return
+            points = np.concatenate(self._waiting)
+            self._waiting.clear()
+            self.centers = choose(
+                points, np.ones(len(points)), self._count, self._init_method, self._random
+            )
+            self.weights = np.zeros(self._count)
+        if self._half_life:
+            self.weights *= 0.5 ** (len(points) / self._half_life)
+        assigned, _ = nearest(points, self.centers)
+        sums, counts = means(points, np.ones(len(points)), assigned, self._count)
+        met = counts > 0
+        total = self.weights[met] + counts[met]
+        self.centers[met] = (self.centers[met] * self.weights[met, None] + sums[met]) / total[
+            :, None
+        ]
+        self.weights[met] = total
+
+
+def choose(
+    points: Matrix, weights: Matrix, count: int, method: str, random: np.random.Generator
+) -> Matrix:
+    """First centres: random points, or by k-means++, each far from those before it."""
+    usable = np.flatnonzero(weights > 0)
+    if method == "random":
+        return points[random.choice(usable, size=count, replace=len(usable) < count)].copy()
+    candidates = 2 + int(np.log(count))
+    chosen = np.empty((count, points.shape[1]))
+    chosen[0] = points[random.choice(len(points), p=weights / weights.sum())]
+    distance = squared_distances(points, chosen[:1])[:, 0]
+    for i in range(1, count):
+        odds = weights * distance
+        total = odds.sum()
+        if total <= 0:
+            # Fewer different points than centres: the rest are repetitions.
+            chosen[i:] = points[random.choice(usable, size=count - i)]
+            break
+        # Several candidates, of which the one that helps most stays.
+        picks = np.searchsorted(np.cumsum(odds), random.random(candidates) * total)
+        picks = np.minimum(picks, len(points) - 1)
+        after = np.minimum(distance[:, None], squared_distances(points, points[picks]))
+        best = int((weights @ after).argmin())
+        chosen[i], distance = points[picks[best]], after[:, best]
+    return chosen
+
+
+def lloyd(
+    points: Matrix,
+    weights: Matrix,
+    k: int,
+    *,
+    init_method: str,
+    trials: int,
+    max_iter: int,
+    tol: float,
+    random: np.random.Generator,
+) -> Matrix:
+    """The best of several trials of Lloyd's algorithm on weighted points."""
+    met = weights > 0
+    points, weights = points[met], weights[met]
+    enough = tol * float(points.var(axis=0).mean())
+    best, best_loss = points[:0], np.inf
+    for trial in range(trials):
+        centers = choose(points, weights, k, init_method, random)
+        for _ in range(max_iter):
+            assigned, distance = nearest(points, centers)
+            sums, counts = means(points, weights, assigned, k)
+            moved = centers.copy()
+            filled = counts > 0
+            moved[filled] = sums[filled] / counts[filled, None]
+            for empty in np.flatnonzero(~filled):
+                # A centre without points takes over the point that is served worst.
+                worst = int((weights * distance).argmax())
+                moved[empty], distance[worst] = points[worst], 0
+            shift = float(((moved - centers) ** 2).sum())
+            centers = moved
+            if shift <= enough:
+                break
+        loss = float(weights @ nearest(points, centers)[1] / weights.sum())
+        log.info("local kmeans attempt #%d, current mean square distance %f", trial, loss)
+        if loss < best_loss:
+            best, best_loss = centers, loss
+    return best
+
+
+def _report(
+    job: Job,
+    name: str,
+    table: Table,
+    centers: npt.NDArray[np.float32],
+    metrics: Sequence[str],
+    started: float,
+) -> None:
+    """Log how far the points of a channel are from their centres, in AWS's words."""
+    wide = centers.astype(np.float64)
+    total = 0.0
+    step = 100_000
+    for start in range(0, table.rows, step):
+        part: Any = table.features[start : start + step]
+        points = np.asarray(part.toarray() if table.sparse else part, dtype=np.float64)
+        total += float(nearest(points, wide)[1].sum())
+    values = {"msd": total / table.rows, "ssd": total}
+    for metric in metrics:
+        log.info(
+            "#quality_metric: host=%s, %s %s <loss>=%s", job.host, name, metric, values[metric]
+        )
+    log.info(
+        "#metrics %s",
+        json.dumps(
+            {
+                "StartTime": started,
+                "EndTime": time.time(),
+                "Dimensions": {
+                    "Algorithm": "AWS/KMeansWebscale",
+                    "Host": job.host,
+                    "Operation": "training",
+                },
+                "Metrics": {
+                    f"{name} {metric}": {"sum": v, "count": 1, "min": v, "max": v}
+                    for metric, v in values.items()
+                    if metric in metrics
+                },
+            }
+        ),
+    )
+
+
+def save(folder: Path, centers: npt.NDArray[np.float32]) -> None:
+    """Write the artifact: plain arrays in a zip, with the name and version of the format."""
+    with (folder / MODEL_FILE).open("wb") as file:
+        np.savez(
+            file,
+            format=np.array(FORMAT),
+            format_version=np.array(FORMAT_VERSION),
+            centers=np.ascontiguousarray(centers, dtype=np.float32),
+        )
+
+
+class Model:
+    """The centres, to which requests are compared."""
+
+    accepts = (content.CSV, content.JSON, content.JSON_LINES, content.RECORDIO)
+    answers = (content.JSON, content.JSON_LINES, content.CSV, content.RECORDIO)
+
+    def __init__(self, centers: npt.NDArray[np.float32]) -> None:
+        self.centers = centers
+        self.width = centers.shape[1]
+        wide = centers.astype(np.float64)
+        self._wide = wide
+
+    def predict(self, table: Table) -> Answers:
+        """The nearest centre of each record, and the Euclidean distance to it."""
+        closest, squared = nearest(table.dense().astype(np.float64), self._wide)
+        distance = np.sqrt(squared).astype(np.float32).tolist()
+        return [
+            {"closest_cluster": float(cluster), "distance_to_cluster": far}
+            for cluster, far in zip(closest.tolist(), distance, strict=True)
+        ]
+
+    def csv(self, answers: Answers, *, batch: bool) -> str:
+        """One line a record: the cluster and the distance."""
+        lines = [f"{a['closest_cluster']},{a['distance_to_cluster']}" for a in answers]
+        return "\n".join(lines) + ("\n" if batch else "")
+
+
+def load(folder: Path) -> Model:
+    """The centres that `train` left."""
+    path = folder / MODEL_FILE
+    if not path.is_file():
+        found = ", ".join(sorted(p.name for p in folder.glob("*"))) or "nothing"
+        hint = (
+            ". model_algo-1 is the MXNet file of AWS's own image, which this one does not read"
+            if (folder / "model_algo-1").exists()
+            else ""
+        )
+        raise CustomerError(f"the model has no file {MODEL_FILE}; it holds {found}{hint}")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            kind, version = str(archive["format"]), int(archive["format_version"])
+            centers = archive["centers"] if (kind, version) == (FORMAT, FORMAT_VERSION) else None
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise CustomerError(f"{MODEL_FILE} is not a k-means model of this image: {error}") from None
+    if kind != FORMAT:
+        raise CustomerError(f"{MODEL_FILE} holds {kind}, where {FORMAT} is expected")
+    if version > FORMAT_VERSION:
+        raise CustomerError(
+            f"{MODEL_FILE} has format version {version}; this image reads up to {FORMAT_VERSION}. "
+            "Serve it with the image that trained it, or a newer one"
+        )
+    if (
+        centers is None
+        or centers.dtype != np.float32
+        or centers.ndim != 2
+        or not centers.size
+        or not np.isfinite(centers).all()
+    ):
+        raise CustomerError(f"{MODEL_FILE} holds no matrix of finite centres")
+    return Model(centers)

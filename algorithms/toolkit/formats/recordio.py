@@ -1,0 +1,268 @@
+"""RecordIO-protobuf: Record messages in MXNet's frames, dense or sparse.
+
+A frame is the magic number, the length (its top three bits a continuation flag, always 0 here), the
+message, and zeros up to a multiple of four bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from algorithms.toolkit.formats.record import record_class
+from algorithms.toolkit.formats.table import FormatError, Table
+
+MAGIC = 0xCED7230A
+_HEADER = struct.Struct("<II")
+_LENGTH = (1 << 29) - 1
+_FEATURES = "values"
+
+
+def frame(message: bytes) -> bytes:
+    """A message as one RecordIO record."""
+    return _HEADER.pack(MAGIC, len(message)) + message + bytes(-len(message) % 4)
+
+
+def frames(body: bytes, name: str) -> Iterator[memoryview]:
+    """The messages of a RecordIO text, checked as they come."""
+    view = memoryview(body)
+    start, number = 0, 0
+    while start < len(body):
+        number += 1
+        where = f"{name}, record {number}, byte {start}"
+        if len(body) - start < _HEADER.size:
+            raise FormatError(f"{where}: truncated in the header of the record")
+        magic, length = _HEADER.unpack_from(view, start)
+        if magic != MAGIC:
+            raise FormatError(
+                f"{where}: not RecordIO: found 0x{magic:08X} in place of 0x{MAGIC:08X}"
+            )
+        if length > _LENGTH:
+            raise FormatError(f"{where}: records in several parts are not supported")
+        end = start + _HEADER.size + length
+        if end > len(body):
+            raise FormatError(
+                f"{where}: truncated: the record says {length} bytes, "
+                f"{len(body) - start - _HEADER.size} are left"
+            )
+        yield view[start + _HEADER.size : end]
+        start = end + (-length % 4)
+
+
+def read(body: bytes, name: str, *, labelled: bool = False) -> Table:
+    """The records of a RecordIO-protobuf text.
+
+    Args:
+        labelled: whether each record must have a label; otherwise labels are read where all have one.
+    """
+    table = _uniform(body, name)
+    if table is None:
+        table = _general(body, name)
+    if labelled and table.labels is None:
+        raise FormatError(f"{name}, record 1: has no label 'values'")
+    return table
+
+
+def _uniform(body: bytes, name: str) -> Table | None:
+    """Read a whole file at once where all records differ in their numbers alone, as dense ones do."""
+    if len(body) < _HEADER.size:
+        return None
+    magic, length = _HEADER.unpack_from(body, 0)
+    stride = _HEADER.size + length + (-length % 4)
+    if magic != MAGIC or length > _LENGTH or len(body) % stride:
+        return None
+    spans = _spans(body[_HEADER.size : _HEADER.size + length])
+    if spans is None:
+        return None
+    columns = [slice(_HEADER.size + s.start, _HEADER.size + s.stop) for s in spans if s]
+    table = np.frombuffer(body, dtype=np.uint8).reshape(-1, stride)
+    fixed = np.ones(stride, dtype=bool)
+    for column in columns:
+        fixed[column] = False
+    if not np.array_equal(
+        table[:, fixed], np.broadcast_to(table[0, fixed], (len(table), fixed.sum()))
+    ):
+        return None
+    features, *label = (np.ascontiguousarray(table[:, c]).view("<f4") for c in columns)
+    return Table(
+        features.astype(np.float32, copy=False),
+        label[0][:, 0].astype(np.float32) if label else None,
+        files=((name, len(table)),),
+    )
+
+
+def _spans(message: bytes) -> tuple[slice, slice | None] | None:
+    """Where the float32 values of the features and of the label lie in a plain dense message."""
+    record = _parse(message, "")
+    if set(record.features) != {_FEATURES} or not set(record.label) <= {_FEATURES}:
+        return None
+    tensors = [record.features[_FEATURES]]
+    if record.label:
+        tensors.append(record.label[_FEATURES])
+    for value in tensors:
+        tensor = value.float32_tensor
+        if value.WhichOneof("value") != "float32_tensor" or tensor.keys or not tensor.values:
+            return None
+        if tensor.shape and np.prod(tensor.shape, dtype=object) != len(tensor.values):
+            return None
+    if record.label and len(tensors[1].float32_tensor.values) != 1:
+        return None
+    spans: list[slice] = []
+    for tag in b"\x0a\x12":
+        if tag == 0x12 and not record.label:
+            break
+        inner: slice | None = slice(0, len(message))
+        # Record -> map entry -> Value -> Float32Tensor -> packed values
+        for wanted in (tag, 0x12, 0x12, 0x0A):
+            inner = _inside(message, inner, wanted)
+            if inner is None:
+                return None
+        spans.append(inner)
+    return spans[0], spans[1] if len(spans) > 1 else None
+
+
+def _inside(message: bytes, span: slice, wanted: int) -> slice | None:
+    """The content of the only field of a tag within a span of length-delimited fields."""
+    position, found = span.start, None
+    while position < span.stop:
+        tag = message[position]
+        if tag & 7 != 2 or tag & 0x80:
+            return None
+        length, shift, position = 0, 0, position + 1
+        while True:
+            byte = message[position]
+            length |= (byte & 0x7F) << shift
+            position, shift = position + 1, shift + 7
+            if not byte & 0x80:
+                break
+        if tag == wanted:
+            if found is not None:
+                return None
+            found = slice(position, position + length)
+        position += length
+    return found
+
+
+def _parse(message: bytes | memoryview, where: str) -> Any:
+    from google.protobuf.message import DecodeError
+
+    try:
+        return record_class().FromString(bytes(message))
+    except DecodeError:
+        raise FormatError(f"{where}: not a protobuf Record") from None
+
+
+def _general(body: bytes, name: str) -> Table:
+    rows: list[tuple[Any, Any, int]] = []
+    labels: list[float] = []
+    kind: bool | None = None
+    for number, message in enumerate(frames(body, name), 1):
+        where = f"{name}, record {number}"
+        record = _parse(message, where)
+        if _FEATURES not in record.features:
+            raise FormatError(f"{where}: has no feature 'values'")
+        values, keys, width = _tensor(record.features[_FEATURES], f"{where}, feature 'values'")
+        if kind is None:
+            kind = keys is not None
+        if kind != (keys is not None):
+            raise FormatError(
+                f"{where}: {'dense' if kind else 'sparse'}, unlike the records before"
+            )
+        if rows and width != rows[0][2]:
+            raise FormatError(
+                f"{where}: {width} features, where the records before have {rows[0][2]}"
+            )
+        rows.append((values, keys, width))
+        if record.label:
+            if _FEATURES not in record.label:
+                raise FormatError(f"{where}: has a label, but none named 'values'")
+            label, _, _ = _tensor(record.label[_FEATURES], f"{where}, label 'values'")
+            if len(label) != 1:
+                raise FormatError(f"{where}: the label has {len(label)} values, 1 is allowed")
+            labels.append(float(label[0]))
+        if labels and len(labels) != number:
+            raise FormatError(f"{where}: some records have a label and some have none")
+    if not rows:
+        raise FormatError(f"{name} is empty")
+    files = ((name, len(rows)),)
+    column = np.array(labels, dtype=np.float32) if labels else None
+    if not kind:
+        return Table(np.stack([values for values, _, _ in rows]), column, files=files)
+
+    from scipy.sparse import csr_matrix
+
+    features = csr_matrix(
+        (
+            np.concatenate([values for values, _, _ in rows]),
+            np.concatenate([keys for _, keys, _ in rows]),
+            np.cumsum([0, *(len(keys) for _, keys, _ in rows)]),
+        ),
+        shape=(len(rows), rows[0][2]),
+    )
+    return Table(features, column, files=files)
+
+
+def _tensor(value: Any, where: str) -> tuple[Any, Any, int]:
+    """Values, keys (None when dense) and width of one value of a record."""
+    kind = value.WhichOneof("value")
+    if kind not in {"float32_tensor", "float64_tensor", "int32_tensor"}:
+        raise FormatError(
+            f"{where}: holds {kind or 'nothing'}; "
+            "float32_tensor, float64_tensor or int32_tensor is allowed"
+        )
+    tensor = getattr(value, kind)
+    with np.errstate(over="ignore"):
+        values = np.array(tensor.values, dtype=np.float64).astype(np.float32)
+    shape = list(tensor.shape)
+    width = int(np.prod(shape, dtype=object)) if shape else len(values)
+    # A sparse record without any value has neither keys nor values: its shape alone says so.
+    if not tensor.keys and len(values) == width:
+        return values, None, width
+    if not shape:
+        raise FormatError(f"{where}: a sparse tensor must have a shape")
+    if len(shape) != 1:
+        raise FormatError(f"{where}: a sparse tensor of shape {shape}; one dimension is allowed")
+    if len(tensor.keys) != len(values):
+        raise FormatError(
+            f"{where}: {len(tensor.keys)} keys for {len(values)} values; shape is {shape}"
+        )
+    keys = np.array(tensor.keys, dtype=np.uint64)
+    if len(keys) and int(keys.max()) >= width:
+        raise FormatError(f"{where}: key {int(keys.max())} is outside of the shape [{width}]")
+    if len(np.unique(keys)) != len(keys):
+        raise FormatError(f"{where}: the same key twice")
+    return values, keys.astype(np.int64), width
+
+
+def write(table: Table) -> bytes:
+    """A table as RecordIO-protobuf; sparse stays sparse."""
+    records = []
+    for row in range(table.rows):
+        record = record_class()()
+        tensor = record.features[_FEATURES].float32_tensor
+        if isinstance(table.features, np.ndarray):
+            tensor.values.extend(table.features[row].tolist())
+        else:
+            span = slice(table.features.indptr[row], table.features.indptr[row + 1])
+            tensor.values.extend(table.features.data[span].tolist())
+            tensor.keys.extend(table.features.indices[span].tolist())
+            tensor.shape.append(table.width)
+        if table.labels is not None:
+            record.label[_FEATURES].float32_tensor.values.append(float(table.labels[row]))
+        records.append(frame(record.SerializeToString()))
+    return b"".join(records)
+
+
+def write_labels(answers: Iterable[Mapping[str, float | Sequence[float]]]) -> bytes:
+    """Answers as AWS's algorithms give them: one record each, all outputs under `label`."""
+    records = []
+    for answer in answers:
+        record = record_class()()
+        for key, value in answer.items():
+            values = value if isinstance(value, Sequence) else [value]
+            record.label[key].float32_tensor.values.extend(values)
+        records.append(frame(record.SerializeToString()))
+    return b"".join(records)

@@ -1,0 +1,132 @@
+"""Records as the algorithms take them, whatever format they came in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+FloatArray = npt.NDArray[np.float32]
+
+
+class FormatError(ValueError):
+    """A body or a file is not what its content type says; the text names the place."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Records in memory: one row each, in the order in which they came."""
+
+    features: FloatArray | csr_matrix
+    labels: FloatArray | None = None
+    weights: FloatArray | None = None
+    groups: npt.NDArray[np.int64] | None = None
+    files: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def sparse(self) -> bool:
+        """Whether absent values are not stored."""
+        return not isinstance(self.features, np.ndarray)
+
+    @property
+    def rows(self) -> int:
+        """The number of records."""
+        return int(self.features.shape[0])
+
+    @property
+    def width(self) -> int:
+        """The number of features of each record."""
+        return int(self.features.shape[1])
+
+    def dense(self) -> FloatArray:
+        """The features with a zero where a sparse record holds nothing."""
+        if isinstance(self.features, np.ndarray):
+            return self.features
+        return np.asarray(self.features.toarray(), dtype=np.float32)
+
+    def place(self, row: int) -> str:
+        """Where the record of a row came from, for an error message."""
+        for name, rows in self.files:
+            if row < rows:
+                return f"{name}, record {row + 1}"
+            row -= rows
+        return f"record {row + 1}"
+
+    def widened(self, width: int) -> Table:
+        """The same sparse records with room for more features."""
+        if not self.sparse or width <= self.width:
+            return self
+        features = self.features.copy()
+        features.resize(features.shape[0], width)  # type: ignore[call-arg]
+        return Table(features, self.labels, self.weights, self.groups, self.files)
+
+
+def refuse_infinite(table: Table, *, missing: bool) -> None:
+    """Refuse infinite values, and NaN too where the algorithm knows no missing values."""
+    stored = table.features if isinstance(table.features, np.ndarray) else table.features.data
+    wrong = np.isinf(stored) if missing else ~np.isfinite(stored)
+    if not wrong.any():
+        return
+    if isinstance(table.features, np.ndarray):
+        row, column = (int(i) for i in np.argwhere(wrong)[0])
+        value = table.features[row, column]
+    else:
+        entry = int(np.flatnonzero(wrong)[0])
+        row = int(np.searchsorted(table.features.indptr, entry, side="right")) - 1
+        column = int(table.features.indices[entry])
+        value = stored[entry]
+    raise FormatError(
+        f"{table.place(row)}, feature {column}: {value} is not a finite number"
+        + (" of 32 bits" if np.isinf(value) else "; missing values are not allowed")
+    )
+
+
+def join(tables: Sequence[Table]) -> Table:
+    """Several files of one channel as one table; all must have the same width."""
+    first = tables[0]
+    if len(tables) == 1:
+        return first
+    for table in tables:
+        if table.sparse != first.sparse:
+            raise FormatError(
+                f"{table.place(0)} is {'sparse' if table.sparse else 'dense'}, "
+                f"{first.place(0)} is not; all records of a channel must be of one kind"
+            )
+    if first.sparse:
+        from scipy.sparse import vstack
+
+        width = max(table.width for table in tables)
+        features: Any = vstack([t.widened(width).features for t in tables], format="csr")
+    else:
+        for table in tables:
+            if table.width != first.width:
+                raise FormatError(
+                    f"{table.place(0)} has {table.width} features, "
+                    f"{first.place(0)} has {first.width}; all records must have the same"
+                )
+        features = np.concatenate([table.features for table in tables])
+    files = tuple(file for table in tables for file in table.files)
+    return Table(
+        features,
+        _joined([t.labels for t in tables], "label", files),
+        _joined([t.weights for t in tables], "weight", files),
+        _joined([t.groups for t in tables], "group", files),
+        files,
+    )
+
+
+def _joined(columns: Sequence[Any], what: str, files: Sequence[tuple[str, int]]) -> Any:
+    if all(column is None for column in columns):
+        return None
+    for column, (name, _) in zip(columns, files, strict=False):
+        if column is None:
+            raise FormatError(
+                f"{name} has no {what}, while other files of the channel have one"
+            )
+    return np.concatenate(columns)

@@ -1,0 +1,292 @@
+"""The HTTP server of every algorithm: /ping, /invocations and /execution-parameters."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from algorithms.toolkit import content
+from algorithms.toolkit.algorithm import Answers, Model, module
+from algorithms.toolkit.content import ContentType, negotiate
+from algorithms.toolkit.errors import CustomerError
+from algorithms.toolkit.formats.table import FormatError, Table, refuse_infinite
+from algorithms.toolkit.job import base_folder
+from algorithms.toolkit.training import start_log
+
+if TYPE_CHECKING:
+    from granian.rsgi import HTTPProtocol, Scope
+
+PAYLOAD_MB = 6
+# A body that takes longer than about a millisecond is worked on beside the event loop, so that
+# a ping is answered within its two seconds whatever a worker is busy with.
+INLINE_BYTES = 64 * 1024
+# Per worker; more wait in the listen queue, and their memory is not ours.
+CONCURRENT_REQUESTS = 64
+# How many times the limit is read of a body that is refused anyway.
+DRAINED_PAYLOADS = 10
+
+log = logging.getLogger("algorithms")
+
+_TEXT = [("content-type", "text/plain; charset=utf-8")]
+
+
+class Refusal(Exception):
+    """A request that is answered with an error status and one sentence."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def payload_limit(environment: Mapping[str, str]) -> int:
+    """The largest body in bytes; a batch transform job may set its own."""
+    text = environment.get("SAGEMAKER_MAX_PAYLOAD_IN_MB", "")
+    megabytes = int(text) if text.isdecimal() and int(text) > 0 else PAYLOAD_MB
+    return megabytes * 1024 * 1024
+
+
+class Server:
+    """An application for Granian, around one model."""
+
+    def __init__(self, model: Model, environment: Mapping[str, str]) -> None:
+        self._model = model
+        self._limit = payload_limit(environment)
+        self._batch = environment.get("SAGEMAKER_BATCH", "").lower() == "true"
+        self._executor = ThreadPoolExecutor(max_workers=1)
+
+    async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
+        """Answer one request; whatever goes wrong, with a status and a sentence."""
+        try:
+            status, kind, body = await self._answer(scope, protocol)
+        except Refusal as refusal:
+            log.warning("%s %s: %d %s", scope.method, scope.path, refusal.status, refusal)
+            protocol.response_str(refusal.status, _TEXT, str(refusal))
+            return
+        except Exception:
+            log.exception("%s %s", scope.method, scope.path)
+            protocol.response_str(500, _TEXT, "Internal error; the log of the endpoint says more")
+            return
+        if body:
+            protocol.response_bytes(status, [("content-type", kind)], body)
+        else:
+            protocol.response_empty(status, [])
+
+    async def _answer(self, scope: Scope, protocol: HTTPProtocol) -> tuple[int, str, bytes]:
+        path, method = scope.path, scope.method
+        if path == "/invocations":
+            _require(method, "POST", path)
+            body = await self._body(scope, protocol)
+            headers = scope.headers
+            work = partial(
+                invoke,
+                self._model,
+                body,
+                headers.get("content-type"),
+                headers.get("accept"),
+                batch=self._batch,
+            )
+            if len(body) <= INLINE_BYTES:
+                return work()
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        if path == "/ping":
+            _require(method, "GET", path)
+            return 200, "", b""
+        if path == "/execution-parameters":
+            _require(method, "GET", path)
+            return 200, content.JSON, self._execution_parameters()
+        raise Refusal(
+            404, f"{path} is not served; /ping, /invocations and /execution-parameters are"
+        )
+
+    async def _body(self, scope: Scope, protocol: HTTPProtocol) -> bytes:
+        length = scope.headers.get("content-length")
+        if length is not None and int(length) <= self._limit:
+            return await protocol()
+        # What is too large is read all the same, and forgotten: a client that is still sending
+        # would find its connection broken, and not the reason.
+        chunks, size = [], 0
+        async for chunk in protocol:
+            size += len(chunk)
+            if size <= self._limit:
+                chunks.append(bytes(chunk))
+            else:
+                chunks.clear()
+            if size > DRAINED_PAYLOADS * self._limit:
+                break
+        if size > self._limit:
+            raise Refusal(
+                413, f"The body has {size:,} bytes; at most {self._limit:,} bytes are allowed"
+            )
+        return b"".join(chunks)
+
+    def _execution_parameters(self) -> bytes:
+        import orjson
+
+        return orjson.dumps(
+            {
+                "MaxConcurrentTransforms": os.cpu_count() or 1,
+                "BatchStrategy": "MULTI_RECORD",
+                "MaxPayloadInMB": self._limit // (1024 * 1024),
+            }
+        )
+
+
+def _require(method: str, allowed: str, path: str) -> None:
+    if method != allowed:
+        raise Refusal(405, f"{method} is not allowed on {path}; {allowed} is")
+
+
+def invoke(
+    model: Model, body: bytes, content_type: str | None, accept: str | None, *, batch: bool
+) -> tuple[int, str, bytes]:
+    """The status, content type and body that answer an invocation.
+
+    Raises Refusal for a request that cannot be answered.
+    """
+    if not body:
+        return 204, "", b""
+    kind = ContentType.parse(content_type or model.accepts[0])
+    if kind.name not in model.accepts:
+        raise Refusal(
+            415, f"Content type '{kind.name}' is not supported; {', '.join(model.accepts)} are"
+        )
+    wanted = negotiate(accept, model.answers)
+    if wanted is None:
+        raise Refusal(406, f"Accept '{accept}' is not supported; {', '.join(model.answers)} are")
+    try:
+        table = _read(model, kind, body)
+        answers = model.predict(table)
+    except (FormatError, CustomerError) as error:
+        raise Refusal(400, f"Unable to evaluate payload provided: {error}") from None
+    return 200, wanted, encode(model, answers, wanted, batch=batch)
+
+
+def _read(model: Model, kind: ContentType, body: bytes) -> Table:
+    from algorithms.toolkit.formats import delimited
+
+    name = "payload"
+    if kind.name == content.CSV:
+        if kind.parameters.get("label_size", "0") != "0":
+            raise FormatError("a request has no labels; label_size=0 is allowed")
+        table = Table(delimited.read(body, name, missing=model_takes_missing(model), bulk=False))
+    elif kind.name == content.JSON:
+        from algorithms.toolkit.formats import instances
+
+        table = instances.read_json(body, name)
+    elif kind.name == content.JSON_LINES:
+        from algorithms.toolkit.formats import instances
+
+        table = instances.read_jsonlines(body, name)
+    elif kind.name == content.LIBSVM:
+        from algorithms.toolkit.formats import libsvm
+
+        table = libsvm.read(body, name, labelled=False)
+        # libsvm says no width: features that no line mentions are just absent.
+        table = table.widened(model.width)
+    else:
+        from algorithms.toolkit.formats import recordio
+
+        table = recordio.read(body, name)
+    if table.width != model.width:
+        raise FormatError(f"wrong width: {table.width} values, the model takes {model.width}")
+    if kind.name != content.CSV:
+        refuse_infinite(table, missing=model_takes_missing(model))
+    return table
+
+
+def model_takes_missing(model: Model) -> bool:
+    """Whether a feature of a record may be missing for this model."""
+    return bool(getattr(model, "missing", False))
+
+
+def encode(model: Model, answers: Answers, kind: str, *, batch: bool) -> bytes:
+    """Answers in the form of a content type."""
+    import orjson
+
+    if kind == content.CSV:
+        return model.csv(answers, batch=batch).encode()
+    if kind == content.JSON:
+        return orjson.dumps({"predictions": list(answers)})
+    if kind == content.JSON_LINES:
+        return b"\n".join(orjson.dumps(answer) for answer in answers) + b"\n"
+    from algorithms.toolkit.formats import recordio
+
+    return recordio.write_labels(answers)
+
+
+_loaded: dict[str, Model] = {}
+
+
+def _model(name: str, folder: Path) -> Model:
+    if name not in _loaded:
+        _loaded[name] = module(name).load(folder)
+    return _loaded[name]
+
+
+def _application(name: str, folder: Path) -> Server:
+    """The application of one worker process."""
+    _end_with_parent()
+    # Forked workers find the model that their parent loaded; others load it here.
+    return Server(_model(name, folder), os.environ)
+
+
+def _end_with_parent() -> None:
+    """Let no worker outlive a server that was killed."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+
+
+def run(name: str) -> int:
+    """Load the model, then serve it until SIGTERM; return the exit code."""
+    start_log()
+    log.info("Docker entrypoint called with argument(s): serve")
+    folder = base_folder() / "model"
+    address = os.environ.get("SAGEMAKER_BIND_ADDRESS", "0.0.0.0")  # noqa: S104 the platform reaches a container from outside
+    try:
+        port = int(os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080"))
+        workers = int(os.environ.get("MODEL_SERVER_WORKERS") or os.cpu_count() or 1)
+        _model(name, folder)
+        _refuse_taken(address, port)
+    except (CustomerError, FormatError, OSError, ValueError) as error:
+        log.error("Unable to start the model server: %s", error)  # noqa: TRY400 one sentence, no traceback
+        return 1
+
+    from granian.constants import HTTPModes, Interfaces
+    from granian.server import Server as Granian
+
+    granian: Any = Granian(
+        f"algorithms.{name}",
+        address=address,
+        port=port,
+        interface=Interfaces.RSGI,
+        workers=workers,
+        http=HTTPModes.http1,
+        websockets=False,
+        backpressure=CONCURRENT_REQUESTS,
+        respawn_failed_workers=True,
+        workers_kill_timeout=25,
+    )
+    log.info("Serving %s on port %d with %d workers", name, port, workers)
+    granian.serve(target_loader=partial(_application, name, folder), wrap_loader=False)
+    return 0
+
+
+def _refuse_taken(address: str, port: int) -> None:
+    """Granian shares a port with whoever else shares it; a second server must not go unnoticed."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            raise OSError(f"port {port} of {address} is not free: {error.strerror}") from None
