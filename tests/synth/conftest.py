@@ -1,0 +1,117 @@
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App, Stack
+from aws_cdk.assertions import Template
+
+from environments.model import Environment
+from stacks.endpoint import EndpointStack
+from stacks.governance import GovernanceStack
+from stacks.images import ImagesStack
+from stacks.network import NetworkStack
+from stacks.storage import StorageStack
+from stacks.training import TrainingStack
+
+ROOT = Path(__file__).parents[2]
+
+AWS_IMAGE = "685385470294.dkr.ecr.eu-west-1.amazonaws.com/kmeans:1"
+PACKAGE = "arn:aws:sagemaker:eu-west-1:111122223333:model-package/sagemaker-platform-test-digits/3"
+
+ENVIRONMENT: dict[str, Any] = {
+    "name": "test",
+    "account": "111122223333",
+    "region": "eu-west-1",
+    "training": {"instance_types": ["ml.m5.xlarge"], "model_package_groups": ["digits"]},
+    "endpoints": {
+        "digits": {
+            "instance_type": "ml.m5.large",
+            "instances": {"min": 2, "max": 4},
+            "data_capture_percent": 20,
+        },
+        "pinned": {
+            "instance_type": "ml.g5.xlarge",
+            "instances": {"min": 1, "max": 1},
+            "model": PACKAGE,
+        },
+    },
+    "governance": {
+        "owner": "ml-platform",
+        "data_classification": "confidential",
+        "log_retention_days": 30,
+        "alert_email": "on-call@example.com",
+        "single_instance_reason": "An environment for tests needs no second instance.",
+    },
+    "tags": {"CostCenter": "1234"},
+}
+
+
+def new_app() -> App:
+    """An app with the feature flags of the project."""
+    return App(context=json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"])
+
+
+def declare(environment: Mapping[str, Any], functions: Path) -> dict[str, Stack]:
+    """All stacks of an environment by their part of the platform, as app.py declares them."""
+    app, config = new_app(), Environment.model_validate(environment)
+    storage = StorageStack(app, config=config)
+    governance = GovernanceStack(app, config=config, key=storage.key, functions=functions)
+    training = TrainingStack(
+        app,
+        config=config,
+        key=storage.key,
+        data=storage.data,
+        models=storage.models,
+        topic=governance.topic,
+        aws_images=[AWS_IMAGE],
+        functions=functions,
+    )
+    endpoints = {
+        f"endpoint-{name}": EndpointStack(
+            app,
+            name,
+            config=config,
+            role=role,
+            key=storage.key,
+            data=storage.data,
+            topic=governance.topic,
+        )
+        for name, role in training.inference_roles.items()
+    }
+    return {
+        "network": NetworkStack(app, config=config),
+        "storage": storage,
+        "images": ImagesStack(app, config=config, algorithms=["kmeans", "xgboost"]),
+        "governance": governance,
+        "training": training,
+        **endpoints,
+    }
+
+
+@pytest.fixture
+def app() -> App:
+    return new_app()
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, Any]:
+    return ENVIRONMENT
+
+
+@pytest.fixture(scope="session")
+def functions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("functions")
+    (folder / "handler.py").write_text("", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stacks(functions: Path) -> dict[str, Stack]:
+    return declare(ENVIRONMENT, functions)
+
+
+@pytest.fixture(scope="session")
+def templates(stacks: dict[str, Stack]) -> dict[str, Template]:
+    return {part: Template.from_stack(stack) for part, stack in stacks.items()}

@@ -1,0 +1,116 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import Stack
+from aws_cdk.assertions import Template
+from cdk_nag import AwsSolutionsChecks
+
+ROOT = Path(__file__).parents[2]
+PARTS = ["network", "storage", "images", "governance", "training"]
+PARTS += ["endpoint-digits", "endpoint-pinned"]
+
+# What CloudFormation gives no tags to.
+UNTAGGED = {
+    "AWS::ApplicationAutoScaling::ScalingPolicy",
+    "AWS::CDK::Metadata",
+    "AWS::IAM::Policy",
+    "AWS::KMS::Alias",
+    "AWS::Lambda::EventInvokeConfig",
+    "AWS::Lambda::Permission",
+    "AWS::S3::BucketPolicy",
+    "AWS::SNS::Subscription",
+    "AWS::SNS::TopicPolicy",
+    "Custom::LogRetention",
+}
+
+
+def _resources(template: Template) -> dict[str, Any]:
+    resources: dict[str, Any] = template.to_json()["Resources"]
+    return resources
+
+
+def test_the_stacks_are_those_of_the_design(stacks: dict[str, Stack]) -> None:
+    assert sorted(stacks) == sorted(PARTS)
+    assert [stacks[part].stack_name for part in PARTS] == [
+        f"sagemaker-platform-test-{part}" for part in PARTS
+    ]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_cdk_nag_finding_is_left(
+    stacks: dict[str, Stack], templates: dict[str, Template], part: str
+) -> None:
+    assert templates[part]
+    report = AwsSolutionsChecks(stacks[part]).validate_scope(stacks[part])
+    assert [violation.rule_name for violation in report.violations] == []
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_everything_says_whose_it_is_and_what_it_may_hold(
+    templates: dict[str, Template], part: str
+) -> None:
+    wanted = {
+        "CostCenter": "1234",
+        "DataClassification": "confidential",
+        "Environment": "test",
+        "OwnerTeam": "ml-platform",
+    }
+    for name, resource in _resources(templates[part]).items():
+        if resource["Type"] in UNTAGGED:
+            continue
+        tags = resource["Properties"].get("Tags", [])
+        if isinstance(tags, list):
+            tags = {tag["Key"]: tag["Value"] for tag in tags}
+        assert wanted.items() <= tags.items(), name
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_role_is_handed_on_without_saying_to_whom(
+    templates: dict[str, Template], part: str
+) -> None:
+    for statement in _statements(templates[part]):
+        if "iam:PassRole" in _list(statement["Action"]):
+            assert set(statement["Condition"]["StringEquals"]) == {"iam:PassedToService"}
+            assert "*" not in str(statement["Resource"])
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_policy_allows_every_action_of_a_service(
+    templates: dict[str, Template], part: str
+) -> None:
+    for statement in _statements(templates[part]):
+        assert not [a for a in _list(statement["Action"]) if re.fullmatch(r"(\w+:)?\*", a)]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_managed_policy_of_aws_is_used(templates: dict[str, Template], part: str) -> None:
+    for role in templates[part].find_resources("AWS::IAM::Role").values():
+        assert "ManagedPolicyArns" not in role["Properties"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_nothing_needs_node_in_a_function(templates: dict[str, Template], part: str) -> None:
+    for function in templates[part].find_resources("AWS::Lambda::Function").values():
+        assert function["Properties"]["Runtime"].startswith("python")
+
+
+def test_constructs_stays_a_source_root() -> None:
+    root = ROOT / "constructs"
+    assert not (root / "__init__.py").exists(), "it would hide the constructs package from PyPI"
+
+
+def _statements(template: Template) -> list[dict[str, Any]]:
+    found = []
+    for resource in _resources(template).values():
+        properties = resource["Properties"]
+        if resource["Type"] == "AWS::IAM::Policy":
+            found += properties["PolicyDocument"]["Statement"]
+        for policy in properties.get("Policies", []) if "Role" in resource["Type"] else []:
+            found += policy["PolicyDocument"]["Statement"]
+    return found
+
+
+def _list(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
