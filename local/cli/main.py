@@ -1,0 +1,30 @@
+"""The command line as a whole: its commands, in the order in which one meets them."""
+
+import typer
+
+from local.cli import demo, endpoints, logs, platform, training
+from local.cli.console import told
+
+app = typer.Typer(
+    name="smp",
+    help=(
+        "A SageMaker platform on this machine: the stacks of this project, deployed to an AWS"
+        " that runs here, without an account. State lives under .local/ of the checkout, or"
+        " where SMP_HOME says."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+PANELS = {
+    "The platform": (platform.up, platform.down, platform.status, platform.env),
+    "Models": (training.train, endpoints.deploy, endpoints.invoke, logs.logs),
+    "All at once": (demo.demo,),
+}
+
+for panel, commands in PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(told(command))

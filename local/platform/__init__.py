@@ -1,0 +1,1 @@
+"""Starting, deploying to and ending the AWS on this machine."""

@@ -1,0 +1,138 @@
+"""`up` and `down`: from nothing to a deployed platform, and back to nothing."""
+
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from local.platform import assembly, credentials, deployment, server
+from local.platform.commands import Cancelled, Commands
+from local.platform.credentials import Credentials
+from local.platform.errors import PlatformError
+from local.platform.home import Home
+from local.platform.progress import Progress, step
+from local.platform.server import Server
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A running platform and the key to it."""
+
+    home: Home
+    server: Server
+    credentials: Credentials
+    # Whether the call that returned this found it running.
+    found: bool = False
+
+    @property
+    def url(self) -> str:
+        """Its AWS endpoint."""
+        return self.server.url
+
+
+def attach(home: Home) -> Platform:
+    """The running platform of `home`."""
+    process = server.running(home)
+    key = credentials.load(home)
+    if process is None or key is None:
+        raise PlatformError("find the platform", "No platform runs here.", "Start one with: smp up")
+    return Platform(home, process, key, found=True)
+
+
+def up(home: Home, port: int | None, progress: Progress) -> Platform:
+    """Start the platform of `home`, or find it, and deploy what has changed.
+
+    Whatever ends this early, an error or an interruption, ends the server that it started.
+    """
+    with home.locked():
+        found = server.running(home)
+        if found and port not in (None, found.port):
+            raise PlatformError(
+                "find the platform",
+                f"It runs already, on port {found.port} and not on {port}.",
+                "Use it as it is with smp up, or end it first with: smp down",
+            )
+        if found is None and home.path.exists():
+            # Left by a server that died: its state cannot be taken up again.
+            server.stop(home)
+            home.remove()
+        commands = Commands()
+        try:
+            return _up(home, port or server.DEFAULT_PORT, found, commands, progress)
+        except BaseException as error:
+            commands.cancel()
+            if found is None:
+                _take_down(home, keep_log=isinstance(error, Exception))
+            raise
+
+
+def _up(
+    home: Home, port: int, found: Server | None, commands: Commands, progress: Progress
+) -> Platform:
+    """Serve and synthesize at the same time, then deploy."""
+    if found is None:
+        server.check_port(port)
+    with ThreadPoolExecutor(2, thread_name_prefix="up") as pool:
+        serving = pool.submit(_serve, home, port, found, commands, progress)
+        synthesis = pool.submit(_synthesize, commands, progress)
+        try:
+            _first_failure(serving, synthesis)
+        except BaseException:
+            commands.cancel()
+            if found is None:
+                # The thread that waits for the server ends only when the server does.
+                server.stop(home)
+            raise
+    platform = serving.result()
+    fingerprint = synthesis.result()
+    if platform.server.deployed != fingerprint:
+        deployment.deploy(commands, home, platform.credentials, platform.url, progress)
+        deployed = platform.server.with_deployed(fingerprint)
+        deployed.save(home)
+        platform = Platform(home, deployed, platform.credentials, platform.found)
+    return platform
+
+
+def _first_failure(*futures: "Future[Platform] | Future[str]") -> None:
+    """Wait for all, and raise the first real failure as soon as there is one."""
+    done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+    failures = [error for future in done if (error := future.exception())]
+    # What was cancelled because of another's failure is not the reason of anything.
+    failures.sort(key=lambda error: isinstance(error, Cancelled))
+    if failures:
+        raise failures[0]
+
+
+def _serve(
+    home: Home, port: int, found: Server | None, commands: Commands, progress: Progress
+) -> Platform:
+    key = credentials.load(home)
+    if found and key:
+        with step(progress, "find the server"):
+            server.wait_ready(found, home)
+        return Platform(home, found, key, found=True)
+    with step(progress, "start the server"):
+        process = found or server.start(home, port)
+        server.wait_ready(process, home)
+        key = credentials.make_administrator(home, process.url)
+    deployment.bootstrap(commands, home, key, process.url, progress)
+    return Platform(home, process, key)
+
+
+def _synthesize(commands: Commands, progress: Progress) -> str:
+    with step(progress, "synthesize"):
+        return assembly.make(commands)
+
+
+def down(home: Home) -> int:
+    """End the platform of `home` and remove its folder; return how many processes ended."""
+    with home.locked():
+        return _take_down(home)
+
+
+def _take_down(home: Home, *, keep_log: bool = False) -> int:
+    ended = server.stop(home)
+    log = home.log.read_bytes() if keep_log and home.log.is_file() else b""
+    home.remove()
+    if log.strip():
+        home.path.mkdir(mode=0o700, parents=True)
+        home.log.write_bytes(log)
+    return ended

@@ -1,0 +1,42 @@
+"""A server that answers /_smp/ready and has children of each kind that a platform can have."""
+
+import argparse
+import http.server
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--state", type=Path)
+    parser.add_argument("--kind", default="ready")
+    given = parser.parse_args()
+    if given.kind == "dies":
+        sys.exit("the plain server dies of a reason")
+    if given.kind == "deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if given.kind != "ready":
+        # One of its group, one that left the group, and one that kept nothing but the folder.
+        subprocess.Popen(SLEEP)
+        subprocess.Popen(SLEEP, start_new_session=True)
+        subprocess.Popen(SLEEP, start_new_session=True, cwd=given.state, env={"PATH": os.defpath})
+    http.server.ThreadingHTTPServer(("127.0.0.1", given.port), Handler).serve_forever()
+
+
+if __name__ == "__main__":
+    main()
