@@ -1,7 +1,8 @@
 """The state-change events, in the shapes in which AWS sends them."""
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,6 +50,8 @@ _PACKAGE = (
     "LastModifiedTime",
 )
 
+_log = logging.getLogger(__name__)
+
 
 class Events:
     """Sends events, unless a fault is to lose or double them."""
@@ -61,9 +64,10 @@ class Events:
         """Tell of a new status or secondary status; its times are strings of milliseconds."""
         detail = {name: job[name] for name in _TRAINING if job.get(name) is not None}
         detail["VpcConfig"] = job.get("VpcConfig", {})
+        timed = {name: _timed(value, _milliseconds_text, name) for name, value in detail.items()}
         self._send(
             TRAINING_JOB,
-            {**_timed(detail, lambda at: str(_milliseconds(at))), "Tags": dict(tags)},
+            {**timed, "Tags": dict(tags)},
             job["TrainingJobArn"],
             job["SecondaryStatus"],
         )
@@ -91,21 +95,27 @@ class Events:
 
     def _send(self, detail_type: str, detail: Mapping[str, Any], arn: str, status: str) -> None:
         for _ in range(self._faults.copies_of_event(status)):
-            self._aws.put_event(detail_type, detail, [arn])
+            try:
+                self._aws.put_event(detail_type, detail, [arn])
+            except Exception:
+                # Events are best effort, here as on AWS: what they tell of has happened.
+                _log.exception("event %s of %s", detail_type, arn)
 
 
 def _milliseconds(epoch: float) -> int:
     return round(epoch * 1000)
 
 
-def _timed(value: Any, write: Any) -> Any:
+def _milliseconds_text(epoch: float) -> str:
+    return str(_milliseconds(epoch))
+
+
+def _timed(value: object, write: Callable[[float], str], name: str = "") -> object:
+    """Write every time in a document, known by the name of its member, in another form."""
     if isinstance(value, Mapping):
-        return {
-            name: write(item)
-            if name.endswith(("Time", "Timestamp")) and isinstance(item, int | float)
-            else _timed(item, write)
-            for name, item in value.items()
-        }
+        return {key: _timed(item, write, key) for key, item in value.items()}
     if isinstance(value, list):
         return [_timed(item, write) for item in value]
+    if name.endswith(("Time", "Timestamp")) and isinstance(value, int | float):
+        return write(value)
     return value

@@ -34,7 +34,8 @@ class Faults:
         """Replace all faults by those of the document.
 
         Raises:
-            ValueError: for a name that is no fault or a value of the wrong kind.
+            ValueError: for a name that is no fault.
+            TypeError: for a value of the wrong kind.
         """
         fresh = Faults()
         known = [name for name in vars(fresh) if not name.startswith("_")]
@@ -45,7 +46,7 @@ class Faults:
             if expected is float and isinstance(value, int):
                 value = float(value)
             if not isinstance(value, expected):
-                raise ValueError(f"{name} is {value!r}, but must be of type {expected.__name__}.")
+                raise TypeError(f"{name} is {value!r}, but must be of type {expected.__name__}.")
             setattr(fresh, name, value)
         with self._lock:
             for name in known:

@@ -28,9 +28,7 @@ def page(
 ) -> tuple[list[Mapping[str, Any]], dict[str, str]]:
     """Select one page of a listing, and what to put into the answer so that the next is found.
 
-    Args:
-        name: the member that NameContains and SortBy Name look at.
-        status: the member that StatusEquals and SortBy Status look at.
+    `name` and `status` are the members that the filters and orders of these names look at.
     """
     found = [document for document in documents if _wanted(document, params, name, status)]
     member = {"Name": name, "Status": status, "CreationTime": "CreationTime"}[
@@ -67,11 +65,11 @@ def _wanted(document: Mapping[str, Any], params: Mapping[str, Any], name: str, s
     )
 
 
-def _epoch(value: Any) -> float:
+def _epoch(value: float | str) -> float:
     if isinstance(value, str):
         from botocore.utils import parse_timestamp
 
-        return parse_timestamp(value).timestamp()
+        return float(parse_timestamp(value).timestamp())
     return float(value)
 
 

@@ -101,7 +101,7 @@ class LogStream:
     def _batch(
         self, carried: tuple[int, str] | None, last: bool
     ) -> tuple[list[tuple[int, str]], tuple[int, str] | None, bool]:
-        """Wait for a first line, then take what comes within a moment, up to CloudWatch's limits."""
+        """Wait for a line, then take what comes within a moment, up to CloudWatch's limits."""
         batch: list[tuple[int, str]] = []
         size, until = 0, 0.0
         while True:

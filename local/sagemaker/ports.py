@@ -23,7 +23,7 @@ class Aws(Protocol):
     region: str
     endpoint_url: str
 
-    def client(self, service: str, role_arn: str) -> Any:
+    def client(self, service: str, role_arn: str) -> Any:  # noqa: ANN401 (boto3 makes the class)
         """A boto3 client with the role's credentials.
 
         Raises:

@@ -34,7 +34,7 @@ class Processes:
     ) -> "Process":
         """Start a process in a group of its own; `on_line` gets each line that it prints."""
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        popen = subprocess.Popen(  # noqa: S603 (the command is the platform's own)
+        popen = subprocess.Popen(
             [*command],
             env={**inherited, **environment},
             cwd=folder,
@@ -93,8 +93,10 @@ class Process:
             _signal_group(self._popen.pid, number)
 
     def stop(self, grace: float) -> None:
-        """Ask the group to end, and kill it when it has not done so in time; returns at once."""
-        self.signal(signal.SIGTERM)
+        """Ask the process to end, and kill its group when that takes too long; returns at once."""
+        # As with `docker stop`, the first process is asked, and takes care of those it started.
+        if not self.exited.is_set():
+            self._popen.send_signal(signal.SIGTERM)
         timer = threading.Timer(grace, self.signal, [signal.SIGKILL])
         timer.daemon = True
         timer.start()

@@ -24,7 +24,7 @@ class Role:
         self._arns = arns
         self.arn = arn
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str) -> Any:  # noqa: ANN401 (boto3 makes the class)
         """Give a boto3 client of the role.
 
         Raises:

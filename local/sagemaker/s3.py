@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ReadTimeoutError
 
-from local.sagemaker.roles import CALL_ERRORS, CallFailed, Role
+from local.sagemaker.roles import CALL_ERRORS, Role
 
 _MULTIPART = 64 * 1024 * 1024
 
@@ -120,6 +120,3 @@ class Storage:
         if (action, key) not in self._keys_allowed and not key.endswith("alias/aws/s3"):
             self._role.use_key(action, key, "s3")
             self._keys_allowed.add((action, key))
-
-
-__all__ = ["CallFailed", "Storage", "arn", "local_path", "parse"]

@@ -1,33 +1,99 @@
 """The SageMaker service: its API, its jobs and its endpoints, on one folder of state."""
 
-from collections.abc import Mapping
+import asyncio
+import json
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from local.sagemaker import permissions
+from local.sagemaker import errors, permissions, validation
 from local.sagemaker.arns import Arns
-from local.sagemaker.errors import unknown_operation
+from local.sagemaker.endpoints.endpoints import Endpoints
+from local.sagemaker.endpoints.invocation import Invocations
+from local.sagemaker.endpoints.measures import Measures
+from local.sagemaker.errors import ServiceError
+from local.sagemaker.events import Events
 from local.sagemaker.faults import Faults
+from local.sagemaker.images import AlgorithmsRuntime, Runtime
+from local.sagemaker.limits import Limits
+from local.sagemaker.models import EndpointConfigs, Models
 from local.sagemaker.permissions import Permission
 from local.sagemaker.ports import Aws
+from local.sagemaker.processes import Processes
+from local.sagemaker.registry import Registry
+from local.sagemaker.store import Store
+from local.sagemaker.tags import Tags
+from local.sagemaker.training.jobs import TrainingJobs
+from local.sagemaker.training.run import Surroundings
 
 Answer = tuple[int, dict[str, str], bytes]
+Operation = Callable[[dict[str, Any], str], dict[str, Any]]
+
+_CONTENT_TYPE = "application/x-amz-json-1.1"
+# Operations wait for S3 and other services of the platform, which are asked over HTTP.
+_AT_ONCE = 32
+
+_log = logging.getLogger(__name__)
 
 
 class SageMakerService:
     """SageMaker for one account and region, acting in the AWS that it is given."""
 
-    def __init__(self, aws: Aws, state: Path) -> None:
+    def __init__(
+        self,
+        aws: Aws,
+        state: Path,
+        *,
+        runtime: Runtime | None = None,
+        limits: Limits | None = None,
+    ) -> None:
         self.faults = Faults()
         self._aws = aws
-        self._state = state
         self._arns = Arns(aws.region, aws.account)
+        self._store = Store(state / "sagemaker.sqlite")
+        self._processes = Processes(self._store)
+        limits = limits or Limits()
+        around = Surroundings(
+            aws, self._arns, runtime or AlgorithmsRuntime(), self._processes, limits
+        )
+        tags = Tags(self._store)
+        events = Events(aws, self.faults)
+        self._registry = registry = Registry(self._store, self._arns, tags, events)
+        models = Models(self._store, self._arns, tags, registry, around.runtime)
+        configs = EndpointConfigs(self._store, self._arns, tags, models, limits)
+        self.jobs = TrainingJobs(
+            self._store, tags, events, self.faults, around, state.absolute() / "jobs"
+        )
+        self.endpoints = Endpoints(
+            self._store, tags, events, models, configs, around, state.absolute() / "endpoints"
+        )
+        self._measures = Measures(aws, limits.metrics_interval)
+        self._invocations = Invocations(
+            self.endpoints.find,
+            account=aws.account,
+            region=aws.region,
+            limits=limits,
+            measures=self._measures,
+        )
+        self._workers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="sagemaker")
+        self._operations = _operations(self.jobs, models, configs, self.endpoints, registry, tags)
 
     def start(self) -> None:
         """Take up what the state holds: endpoints come back, jobs that were cut off have failed."""
+        self._processes.end_left_over()
+        self.jobs.start()
+        self.endpoints.start()
 
     def close(self) -> None:
         """End every process of a job or endpoint; what is stored stays."""
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        self.jobs.close()
+        self.endpoints.close()
+        self._measures.close()
+        self._store.close()
 
     def call(
         self, operation: str, params: Mapping[str, Any], *, caller_arn: str = ""
@@ -37,20 +103,137 @@ class SageMakerService:
         Raises:
             ServiceError: what AWS would answer in place of a result.
         """
-        raise unknown_operation(operation)
+        validation.operation_model(operation)
+        handler = self._operations.get(operation)
+        if handler is None:
+            raise errors.not_offered(operation, ", ".join(sorted(self._operations)))
+        self.faults.wait()
+        if self.faults.throttles(operation):
+            raise errors.throttled()
+        result = handler(validation.checked(operation, params), caller_arn)
+        if self.faults.drops_response(operation):
+            raise ServiceError("InternalFailure", "The answer was lost (an injected fault).", 500)
+        return result
 
     def required_permissions(self, operation: str, params: Mapping[str, Any]) -> list[Permission]:
-        """What the caller of the operation must be allowed; for params as they were sent."""
-        return permissions.required(self._arns, operation, params, lambda group: 1)
+        """List what the caller must be allowed; `params` are taken as they were sent."""
+        return permissions.required(self._arns, operation, params, self._registry.next_version)
 
     async def handle(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes, query: object
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        query: object = None,
+        *,
+        caller_arn: str = "",
     ) -> Answer:
         """Answer a control plane request of the JSON 1.1 protocol."""
-        return 404, {}, b""
+        target = next((v for k, v in headers.items() if k.lower() == "x-amz-target"), "")
+        # An operation of another service is none of this one.
+        operation = target.removeprefix("SageMaker.") or f"{method} {path}"
+        try:
+            params = _parsed(body)
+            loop = asyncio.get_running_loop()
+            result = await loop.run_in_executor(
+                self._workers, lambda: self.call(operation, params, caller_arn=caller_arn)
+            )
+        except ServiceError as error:
+            return _answer(
+                error.status,
+                {"__type": error.code, "message": error.message},
+                {"x-amzn-ErrorType": error.code},
+            )
+        except Exception as error:
+            _log.exception("%s", operation)
+            message = f"{type(error).__name__}: {error}"
+            return _answer(500, {"__type": "InternalFailure", "message": message})
+        return _answer(200, result)
 
     async def handle_runtime(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes, query: object
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        query: object = None,
     ) -> Answer:
         """Answer `POST /endpoints/NAME/invocations`."""
-        return 404, {}, b""
+        return await self._invocations.answer(method, path, headers, body)
+
+
+def _operations(
+    jobs: TrainingJobs,
+    models: Models,
+    configs: EndpointConfigs,
+    endpoints: Endpoints,
+    registry: Registry,
+    tags: Tags,
+) -> dict[str, Operation]:
+    """Name every operation that is offered."""
+    without_caller: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+        "CreateTrainingJob": jobs.create,
+        "DescribeTrainingJob": jobs.describe,
+        "ListTrainingJobs": jobs.list,
+        "StopTrainingJob": jobs.stop,
+        "CreateModel": models.create,
+        "DescribeModel": models.describe,
+        "DeleteModel": models.delete,
+        "ListModels": models.list,
+        "CreateEndpointConfig": configs.create,
+        "DescribeEndpointConfig": configs.describe,
+        "DeleteEndpointConfig": configs.delete,
+        "ListEndpointConfigs": configs.list,
+        "CreateEndpoint": endpoints.create,
+        "DescribeEndpoint": endpoints.describe,
+        "UpdateEndpoint": endpoints.update,
+        "UpdateEndpointWeightsAndCapacities": endpoints.update_weights,
+        "DeleteEndpoint": endpoints.delete,
+        "ListEndpoints": endpoints.list,
+        "DescribeModelPackageGroup": registry.describe_group,
+        "DeleteModelPackageGroup": registry.delete_group,
+        "ListModelPackageGroups": registry.list_groups,
+        "DescribeModelPackage": registry.describe_package,
+        "DeleteModelPackage": registry.delete_package,
+        "ListModelPackages": registry.list_packages,
+        "AddTags": tags.add,
+        "ListTags": tags.list,
+        "DeleteTags": tags.delete,
+        # There are none, since none can be created here; a listing of none is the truth.
+        "ListMonitoringSchedules": lambda params: {"MonitoringScheduleSummaries": []},
+    }
+    with_caller: dict[str, Operation] = {
+        "CreateModelPackageGroup": registry.create_group,
+        "CreateModelPackage": registry.create_package,
+        "UpdateModelPackage": registry.update_package,
+    }
+
+    def ignoring(handler: Callable[[dict[str, Any]], dict[str, Any]]) -> Operation:
+        return lambda params, caller: handler(params)
+
+    return {name: ignoring(handler) for name, handler in without_caller.items()} | with_caller
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        params = json.loads(body or b"{}")
+    except ValueError as error:
+        raise ServiceError("SerializationException", f"The body is no JSON: {error}") from error
+    if not isinstance(params, dict):
+        raise ServiceError("SerializationException", "The body is no JSON object.")
+    return params
+
+
+def _answer(
+    status: int, document: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> Answer:
+    return (
+        status,
+        {
+            "Content-Type": _CONTENT_TYPE,
+            "x-amzn-RequestId": str(uuid.uuid4()),
+            **(headers or {}),
+        },
+        json.dumps(document).encode(),
+    )

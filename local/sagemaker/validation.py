@@ -65,7 +65,11 @@ def _plain(value: object) -> object:
     return value
 
 
-def _problems(shape: Shape, value: Any, path: str) -> Iterator[str]:
+def _problems(
+    shape: Shape,
+    value: Any,  # noqa: ANN401 (its type was checked against the shape)
+    path: str,
+) -> Iterator[str]:
     if isinstance(shape, StructureShape):
         for name in shape.required_members:
             if value.get(name) is None:
@@ -93,7 +97,10 @@ def _problems(shape: Shape, value: Any, path: str) -> Iterator[str]:
                 )
 
 
-def _violated(shape: Shape, value: Any) -> Iterator[str]:
+def _violated(
+    shape: Shape,
+    value: Any,  # noqa: ANN401 (its type was checked against the shape)
+) -> Iterator[str]:
     limits = shape.metadata
     if shape.type_name in ("string", "list", "map"):
         measure, quantity = len(value), "length"

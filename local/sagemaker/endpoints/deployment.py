@@ -1,0 +1,284 @@
+"""The servers that stand behind an endpoint at one time: those of one endpoint configuration."""
+
+import itertools
+import random
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from local.sagemaker import s3
+from local.sagemaker.endpoints.archive import ArchiveError, extract
+from local.sagemaker.endpoints.server import ModelServer
+from local.sagemaker.logs import LogStream
+from local.sagemaker.processes import Process
+from local.sagemaker.roles import CallFailed, Role
+from local.sagemaker.training.container import common_environment
+from local.sagemaker.training.run import Surroundings
+
+LOG_GROUP = "/aws/sagemaker/Endpoints"
+# A laptop has few cores, and every instance of every variant brings its own server.
+_WORKERS = "1"
+
+
+class DeployFailed(Exception):
+    """The servers cannot be had; the message is the endpoint's FailureReason."""
+
+
+class Variant:
+    """A production variant: its model, its servers, its share of the requests."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        endpoint: str,
+        plan: Mapping[str, Any],
+        folder: Path,
+        on_given_up: Callable[[str], None],
+    ) -> None:
+        self.name: str = plan["name"]
+        self.weight: float = plan["weight"]
+        self._around = around
+        self._endpoint = endpoint
+        self._plan = plan
+        self._folder = folder
+        self._on_given_up = on_given_up
+        self._role = Role(around.aws, around.arns, plan["role"])
+        self._servers: list[tuple[ModelServer, LogStream]] = []
+        self._turn = itertools.count()
+        self._call_failure = ""
+        self._stopped = False
+        self._lock = threading.Lock()
+
+    @property
+    def size(self) -> int:
+        """How many instances the variant has."""
+        return len(self._servers)
+
+    def prepare(self) -> None:
+        """Pull the image and unpack the model, in the name of the model's role.
+
+        Raises:
+            DeployFailed: when the role may not, or the model data is not there or not safe.
+        """
+        plan = self._plan
+        try:
+            self._role.pull(plan["image"])
+            if plan.get("volume_key"):
+                self._role.use_key("kms:CreateGrant", plan["volume_key"], "ec2")
+        except CallFailed as error:
+            raise DeployFailed(str(error)) from error
+        for name in ("model", "tmp"):
+            (self._folder / name).mkdir(parents=True, exist_ok=True)
+        url = plan.get("data_url")
+        if not url:
+            return
+        archive = self._folder / "model.tar.gz"
+        try:
+            s3.Storage(self._role).download(*s3.parse(url), archive)
+            extract(archive, self._folder / "model")
+            archive.unlink()
+        except (CallFailed, ValueError) as error:
+            raise DeployFailed(
+                f'Failed to download model data for container "container_1" from URL: "{url}". '
+                "Please ensure that there is an object located at the URL and that the role "
+                f"passed to CreateModel has permissions to download the object. {error}"
+            ) from error
+        except ArchiveError as error:
+            raise DeployFailed(
+                f'Failed to extract model data archive from URL "{url}" for container '
+                f'"container_1": {error}.'
+            ) from error
+
+    def scale(self, count: int) -> None:
+        """Have `count` servers, all of them serving.
+
+        Raises:
+            DeployFailed: when a new one does not come up.
+        """
+        while len(self._servers) > count:
+            with self._lock:
+                server, logs = self._servers.pop()
+            _end(server, logs, self._around.limits.invocation)
+        fresh = []
+        try:
+            for _ in range(count - len(self._servers)):
+                fresh.append(self._start())
+            for server, _ in fresh:
+                self._check_ready(server)
+        except DeployFailed:
+            for server, logs in fresh:
+                _end(server, logs, 0)
+            raise
+        with self._lock:
+            if not self._stopped:
+                self._servers += fresh
+                return
+        for server, logs in fresh:
+            _end(server, logs, 0)
+
+    def _check_ready(self, server: ModelServer) -> None:
+        problem = server.wait_ready()
+        if self._call_failure:
+            raise DeployFailed(self._call_failure)
+        if problem:
+            raise DeployFailed(
+                f"The primary container for production variant {self.name} did not pass the ping "
+                "health check. Please check CloudWatch logs for this endpoint. "
+                f"(The model server: {problem}.)"
+            )
+
+    def server(self) -> ModelServer | None:
+        """Choose a server in turn and count a request into it; None when none is ready."""
+        servers = self._servers
+        start = next(self._turn)
+        for offset in range(len(servers)):
+            server, _ = servers[(start + offset) % len(servers)]
+            if server.enter():
+                return server
+        return None
+
+    def note(self, line: str) -> None:
+        """Write a line of the platform's own into the log of the first instance."""
+        for _, logs in self._servers[:1]:
+            logs.add(line)
+
+    def kill(self) -> None:
+        """End all processes as a crash would."""
+        for server, _ in self._servers:
+            server.kill()
+
+    def stop(self, drain: float) -> None:
+        """End all servers once they have answered what they were asked."""
+        with self._lock:
+            self._stopped = True
+            servers, self._servers = self._servers, []
+        if servers:
+            with ThreadPoolExecutor(max_workers=len(servers)) as pool:
+                for server, logs in servers:
+                    pool.submit(_end, server, logs, drain)
+
+    def _start(self) -> tuple[ModelServer, LogStream]:
+        around = self._around
+        logs = LogStream(
+            self._role,
+            around.arns,
+            group=f"{LOG_GROUP}/{self._endpoint}",
+            stream=f"{self.name}/i-{secrets.token_hex(8)}0",
+            on_failure=self._refused,
+        )
+        try:
+            logs.open()
+            credentials = None if self._plan["isolated"] else self._role.credentials()
+        except CallFailed as error:
+            logs.close()
+            raise DeployFailed(str(error)) from error
+        environment = {
+            "MODEL_SERVER_WORKERS": _WORKERS,
+            **self._plan["environment"],
+            "SAGEMAKER_BASE_DIR": str(self._folder),
+            **common_environment(
+                self._folder, around.aws.region, around.aws.endpoint_url, credentials
+            ),
+            **around.runtime.environment(self._plan["algorithm"]),
+        }
+
+        def launch(port: int) -> Process:
+            return around.processes.start(
+                around.runtime.command("serve"),
+                environment={**environment, "SAGEMAKER_BIND_TO_PORT": str(port)},
+                folder=self._folder,
+                on_line=logs.add,
+            )
+
+        server = ModelServer(
+            launch,
+            around.limits,
+            startup=self._plan.get("startup") or around.limits.startup,
+            log_stream_arn=logs.arn,
+            on_given_up=lambda problem: self._on_given_up(
+                f"The model server of production variant {self.name} failed again and again; "
+                f"at last: {problem}. Please check CloudWatch logs for this endpoint."
+            ),
+        )
+        server.start()
+        return server, logs
+
+    def _refused(self, error: CallFailed) -> None:
+        self._call_failure = str(error)
+
+
+class Deployment:
+    """All variants of one endpoint configuration."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        endpoint: str,
+        plan: Mapping[str, Any],
+        folder: Path,
+        on_given_up: Callable[["Deployment", str], None],
+    ) -> None:
+        self.plan = plan
+        self._around = around
+        self._folder = folder / secrets.token_hex(4)
+        self.variants = [
+            Variant(
+                around,
+                endpoint,
+                variant,
+                self._folder / variant["name"],
+                lambda reason: on_given_up(self, reason),
+            )
+            for variant in plan["variants"]
+        ]
+
+    def start(self) -> None:
+        """Bring up every server of every variant.
+
+        Raises:
+            DeployFailed: when one does not come up; none is left then.
+        """
+
+        def bring_up(pair: tuple[Variant, Mapping[str, Any]]) -> None:
+            pair[0].prepare()
+            pair[0].scale(pair[1]["instances"])
+
+        try:
+            with ThreadPoolExecutor(max_workers=len(self.variants)) as pool:
+                pairs = zip(self.variants, self.plan["variants"], strict=True)
+                for _ in pool.map(bring_up, pairs):
+                    pass
+        except Exception:
+            self.stop(0)
+            raise
+
+    def variant(self, name: str) -> Variant | None:
+        """Find a variant by its name."""
+        return next((variant for variant in self.variants if variant.name == name), None)
+
+    def choose(self) -> Variant | None:
+        """Choose a variant by weight; None when no variant has any."""
+        if len(self.variants) == 1:
+            return self.variants[0]
+        weights = [variant.weight for variant in self.variants]
+        if not any(weights):
+            return None
+        return random.choices(self.variants, weights)[0]  # noqa: S311 (a share of the traffic)
+
+    def stop(self, drain: float) -> None:
+        """End every server and leave no file."""
+        with ThreadPoolExecutor(max_workers=len(self.variants)) as pool:
+            for variant in self.variants:
+                pool.submit(variant.stop, drain)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _end(server: ModelServer, logs: LogStream, drain: float) -> None:
+    if drain:
+        server.drain(drain)
+    server.stop()
+    logs.close()

@@ -1,0 +1,183 @@
+"""One model server: a process that answers /ping and /invocations, and is brought back if it dies."""
+
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from local.sagemaker.limits import Limits
+from local.sagemaker.processes import Process
+
+_PINGS_MISSED = 3
+_FIRST_PING = 0.02
+_SLOWEST_PING = 0.25
+
+
+class ModelServer:
+    """A server process on a port of its own, with as many successors as it needs.
+
+    A request is counted in with `enter` and out with `leave`, so that the server is stopped only
+    when it has answered all.
+    """
+
+    def __init__(
+        self,
+        launch: Callable[[int], Process],
+        limits: Limits,
+        *,
+        startup: float,
+        log_stream_arn: str,
+        on_given_up: Callable[[str], None],
+    ) -> None:
+        self.port = 0
+        self.log_stream_arn = log_stream_arn
+        self._launch = launch
+        self._limits = limits
+        self._startup = startup
+        self._on_given_up = on_given_up
+        self._ready = False
+        self._was_ready = False
+        self._problem = ""
+        self._settled = threading.Event()
+        self._stopping = threading.Event()
+        self._process: Process | None = None
+        self._requests = threading.Condition()
+        self._in_flight = 0
+        self._thread = threading.Thread(target=self._supervise, daemon=True)
+
+    def start(self) -> None:
+        """Start the process; `wait_ready` tells when it serves."""
+        self._thread.start()
+
+    def wait_ready(self) -> str:
+        """Wait until the server answers its ping; returns what went wrong, or nothing."""
+        self._settled.wait()
+        return "" if self._was_ready else self._problem or "it was stopped"
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests can be sent to the server."""
+        return self._ready
+
+    def enter(self) -> bool:
+        """Count a request in; False when the server takes none."""
+        with self._requests:
+            if not self._ready:
+                return False
+            self._in_flight += 1
+            return True
+
+    def leave(self) -> None:
+        """Count a request out."""
+        with self._requests:
+            self._in_flight -= 1
+            self._requests.notify_all()
+
+    def drain(self, timeout: float) -> None:
+        """Take no more requests, and wait until those under way are answered."""
+        with self._requests:
+            self._ready = False
+            self._requests.wait_for(lambda: self._in_flight == 0, timeout)
+
+    def stop(self, *, wait: bool = True) -> None:
+        """End the process for good."""
+        self._stopping.set()
+        self._ready = False
+        process = self._process
+        if process is not None:
+            process.stop(self._limits.server_stop)
+        if wait and self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(self._limits.server_stop + 5)
+
+    def kill(self) -> None:
+        """End the process as a crash would."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def _supervise(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            port = _free_port()
+            self._process = process = self._launch(port)
+            if self._stopping.is_set():
+                process.stop(self._limits.server_stop)
+            self._problem = self._await_ping(process, port)
+            if not self._problem:
+                began = time.monotonic()
+                self._serve(process, port)
+                if time.monotonic() - began > self._limits.restart_memory:
+                    failures = 0
+                self._problem = self._problem or f"it ended with exit code {process.exit_code}"
+            if self._stopping.is_set():
+                process.wait()
+                break
+            process.kill()
+            process.wait()
+            failures += 1
+            if self._hopeless(failures):
+                self._settled.set()
+                if self._was_ready:
+                    self._on_given_up(self._problem)
+                return
+            self._stopping.wait(self._limits.restart_delay * 2 ** (failures - 1))
+        self._settled.set()
+
+    def _hopeless(self, failures: int) -> bool:
+        """Whether it makes no sense to try again.
+
+        A server that never served gets one more try, since its port may have been taken in the
+        moment between being found free and being bound; one that was too slow gets none.
+        """
+        if self._was_ready:
+            return failures > self._limits.restarts
+        return failures > 1 or "in time" in self._problem
+
+    def _await_ping(self, process: Process, port: int) -> str:
+        until = time.monotonic() + self._startup
+        pause = _FIRST_PING
+        while not self._stopping.is_set():
+            if process.exited.is_set():
+                return f"it ended with exit code {process.exit_code}"
+            if time.monotonic() > until:
+                return f"it did not answer in time ({self._startup:g} s)"
+            if self._ping(port):
+                return ""
+            process.exited.wait(pause)
+            pause = min(pause * 1.3, _SLOWEST_PING)
+        return "it was stopped"
+
+    def _serve(self, process: Process, port: int) -> None:
+        self.port = port
+        self._was_ready = True
+        with self._requests:
+            self._ready = not self._stopping.is_set()
+        self._settled.set()
+        missed = 0
+        while not process.exited.wait(self._limits.ping_interval):
+            if self._stopping.is_set():
+                process.exited.wait(self._limits.server_stop)
+                return
+            missed = 0 if self._ping(port) else missed + 1
+            if missed == _PINGS_MISSED:
+                self._problem = f"it missed {missed} pings"
+                break
+        with self._requests:
+            self._ready = False
+
+    def _ping(self, port: int) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=self._limits.ping)
+        try:
+            connection.request("GET", "/ping")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,28 @@
+"""The times and sizes of the service: AWS's, unless a test shortens them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """All times in seconds, all sizes in bytes."""
+
+    # A training container gets this long between SIGTERM and SIGKILL, a model server the second.
+    job_stop: float = 120
+    server_stop: float = 30
+    # A model server must answer /ping with 200 within `startup`, each time within `ping`.
+    startup: float = 240
+    ping: float = 2
+    ping_interval: float = 5
+    invocation: float = 60
+    payload: int = 6_291_456
+    # A server that dies is started again after `restart_delay`, then after twice that, and so on,
+    # until it has died `restarts` times without having served for `restart_memory` in between.
+    restart_delay: float = 0.2
+    restarts: int = 5
+    restart_memory: float = 60
+    # How long data capture and metrics gather before they are written.
+    capture_interval: float = 2
+    metrics_interval: float = 5
+    # One server process is run for each instance of a variant, so a laptop sets a limit.
+    instances: int = 8

@@ -1,0 +1,159 @@
+"""What is checked when a training job is created, before anything runs."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from local.sagemaker import s3
+from local.sagemaker.errors import invalid
+from local.sagemaker.images import Runtime, is_own, runnable
+from local.sagemaker.roles import CallFailed, Role
+
+_UNSUPPORTED = {
+    "VpcConfig": "a VPC for jobs",
+    "EnableManagedSpotTraining": "managed spot training",
+    "CheckpointConfig": "checkpoints",
+    "DebugRuleConfigurations": "debugger rules",
+    "ProfilerRuleConfigurations": "profiler rules",
+    "ExperimentConfig": "experiments",
+    "ServerlessJobConfig": "serverless jobs",
+    "MlflowConfig": "MLflow",
+    "ModelPackageConfig": "model packages made by jobs",
+    "SessionChainingConfig": "session chaining",
+    "TensorBoardOutputConfig": "TensorBoard output",
+}
+
+
+def check(params: Mapping[str, Any], runtime: Runtime, account: str) -> str:
+    """Check what a request alone tells, and name the algorithm that it runs.
+
+    Raises:
+        ServiceError: for what the request lacks or what the local platform does not do yet.
+    """
+    for name, what in _UNSUPPORTED.items():
+        if params.get(name):
+            raise invalid(f"The local platform has no {what} yet: leave {name} out.")
+    for name in ("AlgorithmSpecification", "ResourceConfig", "StoppingCondition"):
+        if name not in params:
+            raise invalid(f"{name} is required for a training job.")
+    algorithm = _check_algorithm(params["AlgorithmSpecification"], runtime, account)
+    _check_resources(params["ResourceConfig"])
+    if params["OutputDataConfig"].get("CompressionType", "GZIP") != "GZIP":
+        raise invalid("The local platform uploads models as model.tar.gz: CompressionType GZIP.")
+    _parsed(params["OutputDataConfig"]["S3OutputPath"])
+    channels = params.get("InputDataConfig", [])
+    names = [channel["ChannelName"] for channel in channels]
+    if len(set(names)) < len(names):
+        raise invalid(f"Channel names must differ from one another; they are: {', '.join(names)}.")
+    for channel in channels:
+        _check_channel(channel, params["AlgorithmSpecification"]["TrainingInputMode"])
+    return algorithm
+
+
+def check_access(params: Mapping[str, Any], role: Role, region: str) -> None:
+    """Check with the role what AWS looks at before it accepts a job: the data and the keys.
+
+    Raises:
+        ServiceError: for a channel without objects or a key that the role may not use.
+    """
+    try:
+        role.credentials()
+    except CallFailed as error:
+        raise invalid(str(error)) from error
+    storage = s3.Storage(role)
+    for channel in params.get("InputDataConfig", []):
+        uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
+        bucket, prefix = _parsed(uri)
+        because = ""
+        try:
+            found = next(iter(storage.keys(bucket, prefix, limit=1)), None)
+        except CallFailed as error:
+            found, because = None, f" Error message from S3: {error}"
+        if found is None:
+            raise invalid(
+                f'No S3 objects found under S3 URL "{uri}" given in input data source. Please '
+                f"ensure that the bucket exists in the selected region ({region}), that objects "
+                f'exist under that S3 prefix, and that the role "{role.arn}" has "s3:ListBucket" '
+                f'permissions on bucket "{bucket}".{because}'
+            )
+    keys = (
+        ("kms:CreateGrant", params["ResourceConfig"].get("VolumeKmsKeyId"), "ec2"),
+        ("kms:GenerateDataKey", params["OutputDataConfig"].get("KmsKeyId"), "s3"),
+    )
+    for action, key, via in keys:
+        if not key:
+            continue
+        try:
+            role.use_key(action, key, via)
+        except CallFailed as error:
+            raise invalid(f"The KMS key {key} cannot be used: {error}") from error
+
+
+def _check_algorithm(specification: Mapping[str, Any], runtime: Runtime, account: str) -> str:
+    if specification.get("AlgorithmName"):
+        raise invalid(
+            "The local platform has no algorithm resources yet: give TrainingImage, not "
+            "AlgorithmName."
+        )
+    image = specification.get("TrainingImage")
+    if not image:
+        raise invalid("AlgorithmSpecification needs a TrainingImage.")
+    algorithm = runnable(runtime, image)
+    for name in ("ContainerEntrypoint", "ContainerArguments"):
+        if specification.get(name):
+            raise invalid(f"The image of {algorithm} runs as it is here: leave {name} out.")
+    if specification.get("MetricDefinitions") and not is_own(image, account):
+        raise invalid(
+            "You can't override the metric definitions for Amazon SageMaker algorithms. Please "
+            "retry the request without specifying metric definitions."
+        )
+    for definition in specification.get("MetricDefinitions", []):
+        try:
+            re.compile(definition["Regex"])
+        except re.error as error:
+            raise invalid(
+                f"The regular expression of metric {definition['Name']} is not valid: {error}."
+            ) from error
+    return algorithm
+
+
+def _check_resources(resources: Mapping[str, Any]) -> None:
+    for name in ("InstanceGroups", "KeepAlivePeriodInSeconds", "TrainingPlanArn"):
+        if resources.get(name):
+            raise invalid(f"The local platform has no use for {name} yet: leave it out.")
+    for name in ("InstanceType", "InstanceCount"):
+        if name not in resources:
+            raise invalid(f"ResourceConfig needs {name}.")
+    if resources["InstanceCount"] != 1:
+        raise invalid(
+            f"The job asks for {resources['InstanceCount']} instances. The local platform trains "
+            "on one for now: set InstanceCount to 1."
+        )
+
+
+def _check_channel(channel: Mapping[str, Any], default_mode: str) -> None:
+    name = channel["ChannelName"]
+    if name in (".", ".."):
+        raise invalid(f"A channel cannot be named {name!r}: it names a folder.")
+    mode = channel.get("InputMode", default_mode)
+    if mode != "File":
+        raise invalid(
+            f"Channel {name} is in {mode} mode. The local platform reads channels in File mode "
+            "for now."
+        )
+    source = channel["DataSource"].get("S3DataSource")
+    if not source:
+        raise invalid(f"Channel {name} needs an S3DataSource: the local platform reads from S3.")
+    if source["S3DataType"] not in ("S3Prefix", "ManifestFile"):
+        raise invalid(
+            f"Channel {name} has S3DataType {source['S3DataType']}. The local platform reads "
+            "S3Prefix and ManifestFile for now."
+        )
+    _parsed(source["S3Uri"])
+
+
+def _parsed(uri: str) -> tuple[str, str]:
+    try:
+        return s3.parse(uri)
+    except ValueError as error:
+        raise invalid(str(error)) from error

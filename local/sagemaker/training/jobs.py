@@ -1,0 +1,249 @@
+"""The operations on training jobs, and the record of each."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from local.sagemaker import listing
+from local.sagemaker.errors import in_use, invalid
+from local.sagemaker.events import Events
+from local.sagemaker.faults import Faults
+from local.sagemaker.roles import Role
+from local.sagemaker.store import Document, Store
+from local.sagemaker.tags import Tags
+from local.sagemaker.training.checks import check, check_access
+from local.sagemaker.training.run import Run, Surroundings
+
+KIND = "training-job"
+_TERMINAL = ("Completed", "Failed", "Stopped")
+_MESSAGES = {
+    "Completed": "Training job completed",
+    "Failed": "Training job failed",
+    "Stopped": "Training job stopped",
+    "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+}
+
+
+class TrainingJobs:
+    """Creates, runs, stops and shows training jobs."""
+
+    def __init__(
+        self,
+        store: Store,
+        tags: Tags,
+        events: Events,
+        faults: Faults,
+        around: Surroundings,
+        folder: Path,
+    ) -> None:
+        self._store = store
+        self._tags = tags
+        self._events = events
+        self._faults = faults
+        self._around = around
+        self._folder = folder
+        self._runs: dict[str, tuple[Run, threading.Thread]] = {}
+        self._lock = threading.Lock()
+        self._closing = False
+
+    def start(self) -> None:
+        """Declare failed what was running when the platform ended."""
+        for job in self._store.all(KIND):
+            if job["TrainingJobStatus"] not in _TERMINAL:
+                self._finish(
+                    job["TrainingJobName"],
+                    "Failed",
+                    "",
+                    FailureReason=(
+                        "InternalServerError: We encountered an internal error. Please try again. "
+                        "(The local platform was stopped while the job ran.)"
+                    ),
+                )
+
+    def close(self) -> None:
+        """End every job's process and wait for the runs to be over."""
+        with self._lock:
+            self._closing = True
+            runs = [*self._runs.values()]
+        for run, _ in runs:
+            run.kill()
+        for _, thread in runs:
+            thread.join(timeout=10)
+
+    def create(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer CreateTrainingJob; the job runs in the background."""
+        around = self._around
+        check(params, around.runtime, around.aws.account)
+        name = params["TrainingJobName"]
+        arn = around.arns.of(KIND, name)
+        if self._store.get(KIND, name):
+            raise _name_taken(arn)
+        role = Role(around.aws, around.arns, params["RoleArn"])
+        check_access(params, role, around.aws.region)
+        now = time.time()
+        job: Document = {
+            **{key: value for key, value in params.items() if key != "Tags"},
+            "TrainingJobArn": arn,
+            "TrainingJobStatus": "InProgress",
+            "SecondaryStatus": "Starting",
+            "SecondaryStatusTransitions": [
+                _transition("Starting", "Preparing the instances for training", now)
+            ],
+            "ModelArtifacts": {},
+            "CreationTime": now,
+            "LastModifiedTime": now,
+        }
+        job.setdefault("EnableNetworkIsolation", False)
+        job.setdefault("EnableInterContainerTrafficEncryption", False)
+        job.setdefault("EnableManagedSpotTraining", False)
+        job["StoppingCondition"].setdefault("MaxRuntimeInSeconds", 86_400)
+        if not self._store.add(KIND, name, job):
+            raise _name_taken(arn)
+        self._tags.start(arn, params.get("Tags", []))
+        self._events.training_job(job, self._tags.of(arn))
+        self._begin(name, job)
+        return {"TrainingJobArn": arn}
+
+    def describe(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer DescribeTrainingJob."""
+        return self._get(params["TrainingJobName"])
+
+    def list(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer ListTrainingJobs."""
+        if params.get("WarmPoolStatusEquals") or params.get("TrainingPlanArnEquals"):
+            return {"TrainingJobSummaries": []}
+        found, more = listing.page(
+            self._store.all(KIND), params, name="TrainingJobName", status="TrainingJobStatus"
+        )
+        members = (
+            "TrainingJobName",
+            "TrainingJobArn",
+            "CreationTime",
+            "TrainingEndTime",
+            "LastModifiedTime",
+            "TrainingJobStatus",
+            "SecondaryStatus",
+        )
+        return {"TrainingJobSummaries": [listing.summary(job, members) for job in found], **more}
+
+    def stop(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer StopTrainingJob; what the model folder holds is uploaded all the same."""
+        name = params["TrainingJobName"]
+        self._get(name)
+
+        def edit(job: Document) -> None:
+            status = job["TrainingJobStatus"]
+            if status in _TERMINAL or status == "Stopping":
+                raise invalid(
+                    f"The request was rejected because the training job is in status {status}."
+                )
+            job["TrainingJobStatus"] = "Stopping"
+            _move(job, "Stopping", "Stopping the training job")
+
+        changed = self._store.change(KIND, name, edit)
+        if changed:
+            self._events.training_job(changed, self._tags.of(changed["TrainingJobArn"]))
+        with self._lock:
+            running = self._runs.get(name)
+        if running:
+            running[0].stop("Stopped")
+        return {}
+
+    def kill(self, name: str) -> None:
+        """End a job's process as if its host were lost; the job fails."""
+        with self._lock:
+            running = self._runs.get(name)
+        if running:
+            running[0].kill()
+
+    def wait(self, name: str, timeout: float) -> None:
+        """Wait until a run is over."""
+        with self._lock:
+            running = self._runs.get(name)
+        if running:
+            running[1].join(timeout)
+
+    def _begin(self, name: str, job: Document) -> None:
+        run = Run(
+            self._around,
+            job,
+            self._folder / name,
+            advance=lambda status, message, **changes: self._advance(
+                name, status, message, changes
+            ),
+            finish=lambda status, stopped, **changes: self._finish(
+                name, status, stopped, **changes
+            ),
+            out_of_capacity=self._faults.out_of_capacity(),
+        )
+
+        def work() -> None:
+            run.run()
+            with self._lock:
+                self._runs.pop(name, None)
+
+        thread = threading.Thread(target=work, name=f"job-{name}", daemon=True)
+        with self._lock:
+            self._runs[name] = run, thread
+        thread.start()
+
+    def _get(self, name: str) -> Document:
+        job = self._store.get(KIND, name)
+        if job is None:
+            raise invalid("Requested resource not found.")
+        return job
+
+    def _advance(self, name: str, status: str, message: str, changes: Mapping[str, Any]) -> None:
+        def edit(job: Document) -> None:
+            job.update(changes)
+            _move(job, status, message)
+
+        self._record(name, edit)
+
+    def _finish(self, name: str, status: str, stopped: str, **changes: object) -> None:
+        """Write the end of a job, once: a stop that came before it has the last word."""
+
+        def edit(job: Document) -> None:
+            final = status
+            if status == "Completed" and (stopped or job["TrainingJobStatus"] == "Stopping"):
+                final = "Stopped"
+            job.update(changes)
+            job["TrainingJobStatus"] = final
+            secondary = stopped if final == "Stopped" and stopped else final
+            message = str(changes.get("FailureReason") or _MESSAGES[secondary])
+            _move(job, secondary, message)
+            job["SecondaryStatusTransitions"][-1]["EndTime"] = job["LastModifiedTime"]
+
+        self._record(name, edit)
+
+    def _record(self, name: str, edit: Callable[[Document], None]) -> None:
+        with self._lock:
+            # A job that is cut off by the end of the platform is declared failed at its next
+            # start, when there is a bus again to send the event to.
+            if self._closing:
+                return
+        changed = self._store.change(KIND, name, edit)
+        if changed:
+            self._events.training_job(changed, self._tags.of(changed["TrainingJobArn"]))
+
+
+def _name_taken(arn: str) -> Exception:
+    return in_use(
+        "Training job names must be unique within an AWS account and region, and a training job "
+        f"with this name already exists ({arn})"
+    )
+
+
+def _transition(status: str, message: str, at: float) -> dict[str, Any]:
+    return {"Status": status, "StartTime": at, "StatusMessage": message}
+
+
+def _move(job: Document, status: str, message: str) -> None:
+    now = time.time()
+    transitions = job["SecondaryStatusTransitions"]
+    transitions[-1].setdefault("EndTime", now)
+    transitions.append(_transition(status, message, now))
+    job["SecondaryStatus"] = status
+    job["LastModifiedTime"] = now
