@@ -1,12 +1,8 @@
 """Where one model answers."""
 
 from aws_cdk import (
-    Aspects,
-    CfnCondition,
-    CfnParameter,
     DefaultStackSynthesizer,
     Duration,
-    Fn,
 )
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -15,13 +11,10 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from environments.model import Environment
-from sagemaker_constructs.condition import OnlyWhen
+from sagemaker_constructs.deployed_model import DeployedModel
 from sagemaker_constructs.endpoint import Endpoint
 from sagemaker_constructs.endpoint_alarms import EndpointAlarms
 from stacks.platform import PlatformStack
-
-PARAMETER = "ModelPackageArn"
-NOTHING = "none"
 
 
 class EndpointStack(PlatformStack):
@@ -60,6 +53,7 @@ class EndpointStack(PlatformStack):
         )
         wanted = config.endpoints[name]
         endpoint_name = config.resource_name(name)
+        model = wanted.model or DeployedModel(self, "Model")
         alarms = EndpointAlarms(
             self,
             "Alarms",
@@ -71,7 +65,7 @@ class EndpointStack(PlatformStack):
             self,
             "Endpoint",
             endpoint_name=endpoint_name,
-            model_package_arn=wanted.model or self._model_package_arn(),
+            model_package_arn=model if isinstance(model, str) else model.model_package_arn,
             role=role,
             key=key,
             instance_type=wanted.instance_type,
@@ -82,25 +76,9 @@ class EndpointStack(PlatformStack):
             maximum=wanted.instances.max,
             invocations_per_instance=wanted.invocations_per_instance,
         )
+        if isinstance(model, DeployedModel):
+            model.bring(alarms, endpoint)
         if wanted.data_capture_percent:
             endpoint.capture(data, key=key, percent=wanted.data_capture_percent)
         if wanted.instances.min == 1 and config.governance.single_instance_reason:
             endpoint.accept_single_instance(config.governance.single_instance_reason)
-
-    def _model_package_arn(self) -> str:
-        """The parameter, and the condition that without it nothing is made."""
-        parameter = CfnParameter(
-            self,
-            PARAMETER,
-            default=NOTHING,
-            allowed_pattern=rf"{NOTHING}|arn:aws[a-z-]*:sagemaker:.+:model-package/.+",
-            constraint_description=f"must be {NOTHING} or the ARN of a model package",
-            description="Model package that the endpoint serves; none is no endpoint",
-        )
-        deployed = CfnCondition(
-            self,
-            "Deployed",
-            expression=Fn.condition_not(Fn.condition_equals(parameter.value_as_string, NOTHING)),
-        )
-        Aspects.of(self).add(OnlyWhen(deployed))
-        return parameter.value_as_string

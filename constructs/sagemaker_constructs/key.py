@@ -7,10 +7,10 @@ from constructs import Construct
 
 
 class PlatformKey(Construct):
-    """A rotating KMS key that roles use through their own policies, and three services by its own.
+    """A rotating KMS key that roles use through their own policies, and two services by its own.
 
-    CloudWatch Logs encrypts log groups with it, EventBridge and CloudWatch alarms write to an
-    encrypted topic. None of the three acts with a role, so only the key can let them in.
+    CloudWatch Logs encrypts log groups with it, and alarms write to an encrypted topic. Neither
+    acts with a role, so only the key can let them in.
     """
 
     key: kms.Key
@@ -52,11 +52,8 @@ class PlatformKey(Construct):
         )
         self.key.add_to_resource_policy(
             iam.PolicyStatement(
-                sid="PublishersToTopics",
-                principals=[
-                    iam.ServicePrincipal("cloudwatch.amazonaws.com"),
-                    iam.ServicePrincipal("events.amazonaws.com"),
-                ],
+                sid="AlarmsOfThisAccount",
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
                 actions=["kms:Decrypt", "kms:GenerateDataKey*"],
                 resources=["*"],
                 conditions={"StringEquals": {"aws:SourceAccount": stack.account}},

@@ -9,7 +9,7 @@ from constructs import Construct
 
 
 class AlertTopic(Construct):
-    """An encrypted topic that alarms and rules of this account may publish to, by TLS only."""
+    """An encrypted topic that alarms of this account may publish to, by TLS only."""
 
     topic: sns.Topic
     """The topic itself."""
@@ -21,11 +21,8 @@ class AlertTopic(Construct):
         )
         self.topic.add_to_resource_policy(
             iam.PolicyStatement(
-                sid="AlarmsAndRulesOfThisAccount",
-                principals=[
-                    iam.ServicePrincipal("cloudwatch.amazonaws.com"),
-                    iam.ServicePrincipal("events.amazonaws.com"),
-                ],
+                sid="AlarmsOfThisAccount",
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
                 actions=["sns:Publish"],
                 resources=[self.topic.topic_arn],
                 conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},

@@ -5,6 +5,7 @@ from aws_cdk.assertions import Match, Template
 
 from sagemaker_constructs.endpoint import has_local_storage
 
+HANDLE = "AWS::CloudFormation::WaitConditionHandle"
 NAME = "sagemaker-platform-test-digits"
 
 
@@ -21,10 +22,21 @@ def pinned(templates: dict[str, Template]) -> Template:
 def test_without_a_model_nothing_is_created(template: Template) -> None:
     content = template.to_json()
     assert content["Parameters"]["ModelPackageArn"]["Default"] == "none"
-    assert {r.get("Condition") for r in content["Resources"].values()} == {"Deployed"}
-    assert content["Conditions"]["Deployed"] == {
+    conditions = {
+        resource.get("Condition")
+        for resource in content["Resources"].values()
+        if resource["Type"] != HANDLE
+    }
+    assert len(conditions) == 1
+    assert content["Conditions"][conditions.pop()] == {
         "Fn::Not": [{"Fn::Equals": [{"Ref": "ModelPackageArn"}, "none"]}]
     }
+
+
+def test_without_a_model_the_stack_is_still_one_that_can_be_made(template: Template) -> None:
+    assert [handle.get("Condition") for handle in template.find_resources(HANDLE).values()] == [
+        None
+    ]
 
 
 def test_the_parameter_is_the_only_one_so_that_an_update_needs_to_know_no_other(
@@ -224,6 +236,7 @@ def test_the_stack_makes_no_role_and_no_policy(template: Template) -> None:
     kinds = {resource["Type"] for resource in template.to_json()["Resources"].values()}
     assert {kind.split("::")[1] for kind in kinds} == {
         "ApplicationAutoScaling",
+        "CloudFormation",
         "CloudWatch",
         "SageMaker",
     }

@@ -15,6 +15,7 @@ PARTS += ["endpoint-digits", "endpoint-pinned"]
 UNTAGGED = {
     "AWS::ApplicationAutoScaling::ScalingPolicy",
     "AWS::CDK::Metadata",
+    "AWS::CloudFormation::WaitConditionHandle",
     "AWS::IAM::Policy",
     "AWS::KMS::Alias",
     "AWS::Lambda::EventInvokeConfig",
@@ -104,7 +105,7 @@ def test_constructs_stays_a_source_root() -> None:
 def _statements(template: Template) -> list[dict[str, Any]]:
     found = []
     for resource in _resources(template).values():
-        properties = resource["Properties"]
+        properties = resource.get("Properties", {})
         if resource["Type"] == "AWS::IAM::Policy":
             found += properties["PolicyDocument"]["Statement"]
         for policy in properties.get("Policies", []) if "Role" in resource["Type"] else []:

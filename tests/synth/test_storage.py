@@ -72,13 +72,13 @@ def test_the_key_rotates(template: Template) -> None:
     template.has_resource_properties("AWS::KMS::Key", {"EnableKeyRotation": True})
 
 
-def test_the_key_lets_in_only_the_account_and_three_services_for_it(template: Template) -> None:
+def test_the_key_lets_in_only_the_account_and_two_services_for_it(template: Template) -> None:
     (key,) = template.find_resources("AWS::KMS::Key").values()
     root, *services = key["Properties"]["KeyPolicy"]["Statement"]
     assert json.dumps(root["Principal"]).endswith(':iam::111122223333:root"}')
     assert {str(s["Principal"]["Service"]) for s in services} == {
         "logs.eu-west-1.amazonaws.com",
-        "['cloudwatch.amazonaws.com', 'events.amazonaws.com']",
+        "cloudwatch.amazonaws.com",
     }
     for statement in services:
         assert "111122223333" in json.dumps(statement["Condition"])
