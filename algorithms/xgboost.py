@@ -170,11 +170,16 @@ def _parameters(given: Mapping[str, Any]) -> dict[str, Any]:
             f"Hyperparameter updater: {', '.join(gone)} is not supported: "
             "removed from the library; grow_colmaker, grow_histmaker or grow_quantile_histmaker is"
         )
+    if "grow_gpu_hist" in updaters and not _has_gpu():
+        problems.append("Hyperparameter updater: grow_gpu_hist needs a GPU")
     if updaters:
         parameters["updater"] = ",".join(updaters)
     wants_gpu = [
         f"{name}={value}"
-        for name, value in (("tree_method", "gpu_hist"), ("predictor", "gpu_predictor"))
+        for name, value in (
+            ("tree_method", "gpu_hist"),
+            ("predictor", "gpu_predictor"),
+        )
         if given.get(name) == value
     ]
     if wants_gpu and not _has_gpu():

@@ -135,7 +135,7 @@ def _number(field: str, where: str, column: int, fields: list[str], *, missing: 
         value = float("_" if "_" in field else field)
     except ValueError:
         shown = field if len(field) <= 40 else field[:37] + "..."
-        what = f"'{shown}' is not a number" if field else "empty"
+        what = f"'{shown}' is not a number" if field else "empty; missing values are not allowed"
         hint = ""
         if where.endswith("line 1") and not any(map(_is_number, fields)):
             hint = ". The file seems to begin with a header, which must be removed"
@@ -144,7 +144,7 @@ def _number(field: str, where: str, column: int, fields: list[str], *, missing: 
         if missing:
             return value
         raise FormatError(f"{where}, column {column}: NaN; missing values are not allowed")
-    if abs(value) > np.finfo(np.float32).max:
+    if abs(value) > float(np.finfo(np.float32).max):
         raise FormatError(f"{where}, column {column}: {field} is not a finite number of 32 bits")
     return value
 

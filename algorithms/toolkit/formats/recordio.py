@@ -96,7 +96,11 @@ def _uniform(body: bytes, name: str) -> Table | None:
 
 def _spans(message: bytes) -> tuple[slice, slice | None] | None:
     """Where the float32 values of the features and of the label lie in a plain dense message."""
-    record = _parse(message, "")
+    try:
+        record = _parse(message, "")
+    except FormatError:
+        # The general reader says so with the place.
+        return None
     if set(record.features) != {_FEATURES} or not set(record.label) <= {_FEATURES}:
         return None
     tensors = [record.features[_FEATURES]]
