@@ -13,6 +13,7 @@ from local.emulator import (
     cloudformation_sagemaker,
     cloudformation_scaling,
     identity,
+    state_machine_logs,
 )
 from local.emulator.environment import ROOT_ACCESS_KEY
 
@@ -38,6 +39,7 @@ def install(service: Any) -> None:
     cloudformation_scaling.install()
     cloudformation_gaps.install()
     cloudformation_conditions.install()
+    state_machine_logs.install()
     _remember_roles()
     _evaluate_resources(service)
     _leave_the_loop()

@@ -109,12 +109,22 @@ def _sagemaker(
         given = params if operation != "delete" else {f"{kind}Name": params[f"{kind}Name"]}
         for permission in service.required_permissions(f"{verb}{kind}", given):
             yield permission.action, permission.resource, dict(permission.context or {})
+    if operation == "create" and kind == "EndpointConfig" and props.get("KmsKeyId"):
+        yield from _granted(str(props["KmsKeyId"]))
     own = arn_of(_SAGEMAKER_KINDS[kind], params[f"{kind}Name"], REGION)
     yield f"sagemaker:Describe{kind}", own, {}
     if operation != "delete" and props.get("Tags"):
         yield "sagemaker:AddTags", own, {}
     if props.get("ModelPackageGroupPolicy") and operation != "delete":
         yield "sagemaker:PutModelPackageGroupPolicy", own, {}
+
+
+def _granted(key: str) -> Iterator[Needed]:
+    """SageMaker encrypts disks under a grant that the caller makes."""
+    arn = key if key.startswith("arn:") else _arn("kms", f"key/{key}")
+    via = {"kms:ViaService": f"sagemaker.{REGION}.amazonaws.com", "kms:CallerAccount": ACCOUNT}
+    yield "kms:CreateGrant", arn, {**via, "kms:GrantIsForAWSResource": "true"}
+    yield "kms:DescribeKey", arn, via
 
 
 def _arn(service: str, resource: str, *, region: str = REGION, account: str = ACCOUNT) -> str:
@@ -145,7 +155,9 @@ def _target(operation: str, props: Props, name: str) -> Iterator[Needed]:
 
 def _policy(operation: str, props: Props, name: str) -> Iterator[Needed]:
     arn = _arn("application-autoscaling", "scalable-target/*")
-    alarms = _arn("cloudwatch", "alarm:TargetTracking-*")
+    # The alarms of a target tracking policy are made with the caller's permissions.
+    resource = cloudformation_scaling.keys(dict(props))["ResourceId"]
+    alarms = _arn("cloudwatch", f"alarm:TargetTracking-{resource}-AlarmHigh-0")
     if operation == "delete":
         yield "application-autoscaling:DeleteScalingPolicy", arn, {}
         yield "cloudwatch:DeleteAlarms", alarms, {}

@@ -54,7 +54,7 @@ class FakeSageMaker:
         self.closed = True
 
     def required_permissions(self, operation: str, params: Mapping[str, Any]) -> list[Permission]:
-        verb, kind = _split(operation)
+        kind = _split(operation)[1]
         name = str(params.get(f"{kind}Name", "*")) if kind else "*"
         resource = f"{ARN}:{KINDS[kind]}/{name.lower()}" if kind in KINDS else "*"
         found = [Permission(f"sagemaker:{operation}", resource)]
@@ -136,4 +136,4 @@ def _split(operation: str) -> tuple[str, str]:
     for verb in ("Create", "Update", "Describe", "Delete"):
         if operation.startswith(verb):
             return verb, operation[len(verb) :]
-    return operation, ""
+    return (operation, "Endpoint") if operation.startswith("Invoke") else (operation, "")

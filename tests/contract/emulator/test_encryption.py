@@ -57,9 +57,7 @@ def test_putting_needs_a_data_key_and_getting_needs_to_decrypt(as_role: Any, key
     assert found["SSEKMSKeyId"] == key
 
 
-def test_the_service_through_which_a_key_is_used_is_a_condition_key(
-    as_role: Any, key: str
-) -> None:
+def test_the_service_through_which_a_key_is_used_is_a_condition_key(as_role: Any, key: str) -> None:
     via = {"StringEquals": {"kms:ViaService": "s3.us-east-1.amazonaws.com"}}
     s3 = as_role("s3", allow("kms:GenerateDataKey", on=key, **via))
     s3.put_object(Bucket=BUCKET, Key="via", Body=b"1")
@@ -94,9 +92,9 @@ def test_a_multipart_upload_needs_both(as_role: Any, key: str) -> None:
 def test_publishing_to_an_encrypted_topic_needs_its_key(
     server: Server, as_role: Any, key: str
 ) -> None:
-    topic = server.client("sns").create_topic(
-        Name="enc-topic", Attributes={"KmsMasterKeyId": key}
-    )["TopicArn"]
+    topic = server.client("sns").create_topic(Name="enc-topic", Attributes={"KmsMasterKeyId": key})[
+        "TopicArn"
+    ]
     publish = allow("sns:Publish", on=topic)
     with pytest.raises(ClientError, match="kms:GenerateDataKey"):
         as_role("sns", publish).publish(TopicArn=topic, Message="m")
@@ -157,7 +155,5 @@ def test_a_bucket_that_demands_tls_takes_calls_over_loopback(server: Server) -> 
     s3.put_bucket_policy(
         Bucket="enc-tls", Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     )
-    server.role(
-        "enc-tls-user", "", allow("s3:PutObject"), trust=f"arn:aws:iam::{ACCOUNT}:root"
-    )
+    server.role("enc-tls-user", "", allow("s3:PutObject"), trust=f"arn:aws:iam::{ACCOUNT}:root")
     server.assumed("s3", "enc-tls-user").put_object(Bucket="enc-tls", Key="k", Body=b"1")
