@@ -1,9 +1,11 @@
 """Entry point that `cdk` runs: read one environment, declare its stacks, synthesize."""
 
+import platform
 import sys
 from pathlib import Path
 
 from aws_cdk import App, CloudFormationValidatePlugin, ValidationRuleSource, Validations
+from aws_cdk import aws_lambda as lambda_
 from cdk_nag import AwsSolutionsChecks
 
 from algorithms import catalog
@@ -26,12 +28,22 @@ try:
 except InvalidEnvironment as error:
     sys.exit(str(error))
 
-functions = ROOT / "build" / "functions" / ("local" if config.name == "local" else "aws")
+on_this_machine = config.name == "local"
+functions = ROOT / "build" / "functions" / ("local" if on_this_machine else "aws")
+if not functions.is_dir():
+    sys.exit(f"{functions.relative_to(ROOT)} does not exist: run `make functions` first")
+architecture = (
+    lambda_.Architecture.X86_64
+    if on_this_machine and platform.machine() == "x86_64"
+    else lambda_.Architecture.ARM_64
+)
 
 NetworkStack(app, config=config)
 storage = StorageStack(app, config=config)
 ImagesStack(app, config=config, algorithms=catalog.names())
-governance = GovernanceStack(app, config=config, key=storage.key, functions=functions)
+governance = GovernanceStack(
+    app, config=config, key=storage.key, functions=functions, architecture=architecture
+)
 training = TrainingStack(
     app,
     config=config,
@@ -39,8 +51,13 @@ training = TrainingStack(
     data=storage.data,
     models=storage.models,
     topic=governance.topic,
-    aws_images=[catalog.algorithm(n).image_uri(config.region) for n in catalog.names()],
+    aws_images=[
+        algorithm.image_uri(config.region)
+        for algorithm in map(catalog.algorithm, catalog.names())
+        if config.region in algorithm.regions
+    ],
     functions=functions,
+    architecture=architecture,
 )
 for endpoint, role in training.inference_roles.items():
     EndpointStack(

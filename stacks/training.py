@@ -7,6 +7,7 @@ from pathlib import Path
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from constructs import Construct
@@ -40,6 +41,7 @@ class TrainingStack(PlatformStack):
         topic: sns.ITopic,
         aws_images: Sequence[str],
         functions: Path,
+        architecture: lambda_.Architecture,
     ) -> None:
         super().__init__(scope, "training", config=config)
         groups = {name: config.resource_name(name) for name in config.training.model_package_groups}

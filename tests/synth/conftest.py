@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from aws_cdk import App, Stack
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk.assertions import Template
 
 from environments.model import Environment
@@ -17,6 +18,7 @@ from stacks.training import TrainingStack
 
 ROOT = Path(__file__).parents[2]
 
+ARM = lambda_.Architecture.ARM_64
 AWS_IMAGE = "685385470294.dkr.ecr.eu-west-1.amazonaws.com/kmeans:1"
 PACKAGE = "arn:aws:sagemaker:eu-west-1:111122223333:model-package/sagemaker-platform-test-digits/3"
 
@@ -57,7 +59,9 @@ def declare(environment: Mapping[str, Any], functions: Path) -> dict[str, Stack]
     """All stacks of an environment by their part of the platform, as app.py declares them."""
     app, config = new_app(), Environment.model_validate(environment)
     storage = StorageStack(app, config=config)
-    governance = GovernanceStack(app, config=config, key=storage.key, functions=functions)
+    governance = GovernanceStack(
+        app, config=config, key=storage.key, functions=functions, architecture=ARM
+    )
     training = TrainingStack(
         app,
         config=config,
@@ -67,6 +71,7 @@ def declare(environment: Mapping[str, Any], functions: Path) -> dict[str, Stack]
         topic=governance.topic,
         aws_images=[AWS_IMAGE],
         functions=functions,
+        architecture=ARM,
     )
     endpoints = {
         f"endpoint-{name}": EndpointStack(

@@ -67,3 +67,35 @@ def test_the_topic_is_published_for_others(template: Template) -> None:
     template.has_resource_properties(
         "AWS::SSM::Parameter", {"Name": "/sagemaker-platform/test/governance/topic-arn"}
     )
+
+
+def test_the_logs_that_sagemaker_writes_are_kept_as_long_as_the_environment_says(
+    template: Template,
+) -> None:
+    template.has_resource_properties(
+        "Custom::LogRetention",
+        {
+            "Days": 30,
+            "LogGroups": [
+                "/aws/sagemaker/NotebookInstances",
+                "/aws/sagemaker/ProcessingJobs",
+                "/aws/sagemaker/TrainingJobs",
+                "/aws/sagemaker/TransformJobs",
+                "/aws/sagemaker/Endpoints/sagemaker-platform-test-digits",
+                "/aws/sagemaker/Endpoints/sagemaker-platform-test-pinned",
+            ],
+        },
+    )
+
+
+def test_whoever_keeps_logs_can_neither_read_nor_delete_them(template: Template) -> None:
+    (role,) = template.find_resources("AWS::IAM::Role").values()
+    (policy,) = role["Properties"]["Policies"]
+    actions = {
+        statement["Sid"]: statement["Action"] for statement in policy["PolicyDocument"]["Statement"]
+    }
+    assert actions == {
+        "KeepLogs": ["logs:CreateLogGroup", "logs:PutRetentionPolicy"],
+        "ReadRetention": "logs:DescribeLogGroups",
+        "WriteLog": ["logs:CreateLogStream", "logs:PutLogEvents"],
+    }
