@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Validations
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
+
+from sagemaker_constructs.wildcards import acknowledge_wildcards
 
 
 class PlatformFunction(Construct):
@@ -23,6 +25,7 @@ class PlatformFunction(Construct):
         architecture: Processor that the staged folder was built for.
         key: Key of the log group; its policy must let CloudWatch Logs use it.
         statements: All that its role may do beside writing its log.
+        wildcards: Why a statement needs a wildcard, by resource as the statement has it.
         environment: Settings, which the handler validates at start.
         timeout: When AWS ends an invocation.
         log_retention: How long its log is kept.
@@ -48,6 +51,7 @@ class PlatformFunction(Construct):
         environment: Mapping[str, str],
         timeout: Duration,
         log_retention: logs.RetentionDays,
+        wildcards: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(scope, id)
         if not code_path.is_dir():
@@ -71,6 +75,7 @@ class PlatformFunction(Construct):
             description=description,
             inline_policies={"own": iam.PolicyDocument(statements=[*statements, write_log])},
         )
+        acknowledge_wildcards(self.role, wildcards or {})
         self.function = lambda_.Function(
             self,
             "Function",
@@ -89,6 +94,13 @@ class PlatformFunction(Construct):
             # Only what is invoked by events; a state machine has retries of its own.
             max_event_age=Duration.hours(1),
             retry_attempts=2,
+        )
+        Validations.of(self.function).acknowledge(
+            Acknowledgment(
+                id="AwsSolutions-L1",
+                reason="Python 3.13 is the newest that this project supports and is tested with; "
+                "the runtime is AWS's own and maintained until 2029.",
+            )
         )
         # Lambda refuses a role that it cannot assume yet, and a log group that is not there.
         self.function.node.add_dependency(self.role, group)

@@ -1,0 +1,191 @@
+"""What each function of the training workflow may do, a statement for each thing that it does.
+
+A statement names together what one act needs: writing an encrypted object takes the object and its
+key, so that no statement is there for which nothing would fail.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from aws_cdk import ArnFormat, Stack
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+
+@dataclass(frozen=True)
+class Permission:
+    """One statement, and why its wildcards are what they are, by resource."""
+
+    statement: iam.PolicyStatement
+    wildcards: Mapping[str, str] = field(default_factory=dict)
+
+
+def merged(permissions: Iterable[Permission]) -> dict[str, str]:
+    """The reasons of all wildcards."""
+    return {resource: why for one in permissions for resource, why in one.wildcards.items()}
+
+
+@dataclass(frozen=True)
+class WorkflowPermissions:
+    """Permissions over the things of one workflow."""
+
+    scope: Construct
+    key: kms.IKey
+    table: dynamodb.ITable
+    status_index: str
+    data: s3.IBucket
+    models: s3.IBucket
+    job_prefix: str
+    execution_role: iam.IRole
+
+    def list_data(self) -> Permission:
+        """See whether a channel's prefix holds anything."""
+        return _permission("ListData", ["s3:ListBucket"], [self.data.bucket_arn])
+
+    def rows(self, *actions: str) -> Permission:
+        """Read and write rows of the job table, which is encrypted."""
+        resources = [self.table.table_arn, self.key.key_arn]
+        if "Query" in actions:
+            resources.append(f"{self.table.table_arn}/index/{self.status_index}")
+        return _permission(
+            "JobTable", [*(f"dynamodb:{action}" for action in actions), "kms:Decrypt"], resources
+        )
+
+    def write_records(self) -> Permission:
+        """Write beside a job's model."""
+        objects = self.models.arn_for_objects("jobs/*")
+        return _permission(
+            "WriteRecords",
+            ["s3:PutObject", "kms:GenerateDataKey"],
+            [objects, self.key.key_arn],
+            {objects: "Each job writes below its own name."},
+        )
+
+    def begin_jobs(self) -> Permission:
+        """Create training jobs of this environment, and find those that are there already."""
+        jobs = self._jobs()
+        return _permission(
+            "TrainingJobs",
+            ["sagemaker:CreateTrainingJob", "sagemaker:AddTags", "sagemaker:DescribeTrainingJob"],
+            [jobs],
+            {jobs: "Each execution names its own job, with the environment in front."},
+        )
+
+    def describe_jobs(self) -> Permission:
+        """See how training jobs of this environment ended."""
+        jobs = self._jobs()
+        return _permission(
+            "TrainingJobs",
+            ["sagemaker:DescribeTrainingJob"],
+            [jobs],
+            {jobs: "Each execution names its own job, with the environment in front."},
+        )
+
+    def pass_execution_role(self) -> Permission:
+        """Hand the one execution role to SageMaker, and to nobody else."""
+        return _permission(
+            "HandRoleToSageMaker",
+            ["iam:PassRole"],
+            [self.execution_role.role_arn],
+            conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+        )
+
+    def answer_tasks(self) -> Permission:
+        """Say how a waiting task ended."""
+        return _permission(
+            "AnswerTasks",
+            ["states:SendTaskSuccess", "states:SendTaskFailure"],
+            ["*"],
+            {
+                "*": "The token is the resource: it names one task of one execution, and only the "
+                "job table holds it."
+            },
+        )
+
+    def create_packages(self, groups: Sequence[str]) -> Permission:
+        """Add versions to the model package groups of this environment."""
+        packages = [self._arn("sagemaker", "model-package", f"{group}/*") for group in groups]
+        return _permission(
+            "CreatePackages",
+            ["sagemaker:CreateModelPackage"],
+            [*packages, *(self._arn("sagemaker", "model-package-group", one) for one in groups)],
+            dict.fromkeys(packages, "SageMaker numbers the versions of a group."),
+        )
+
+    def update_stacks(self, stacks: Sequence[str]) -> Permission:
+        """Change a parameter of an endpoint's stack; what that may touch its own role says."""
+        return self._on_stacks("UpdateStacks", stacks, "DescribeStacks", "UpdateStack")
+
+    def follow_stacks(self, stacks: Sequence[str]) -> Permission:
+        """See how the update of an endpoint's stack goes on."""
+        return self._on_stacks("FollowStacks", stacks, "DescribeStacks", "DescribeStackEvents")
+
+    def ask_endpoints(self, endpoints: Sequence[str]) -> Permission:
+        """Invoke an endpoint, and see whether it is in service."""
+        return _permission(
+            "AskEndpoints",
+            ["sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpoint"],
+            [self._arn("sagemaker", "endpoint", name) for name in endpoints],
+        )
+
+    def see_served_models(self) -> Permission:
+        """See which model package an endpoint serves."""
+        config = self._arn("sagemaker", "endpoint-config", "*")
+        model = self._arn("sagemaker", "model", "*")
+        why = "CloudFormation names it; describing changes nothing."
+        return _permission(
+            "SeeServedModels",
+            ["sagemaker:DescribeEndpointConfig", "sagemaker:DescribeModel"],
+            [config, model],
+            {config: why, model: why},
+        )
+
+    def tell(self, topic: sns.ITopic) -> Permission:
+        """Publish to the topic, whose key asks who publishes."""
+        return _permission(
+            "TellTopic",
+            ["sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"],
+            [topic.topic_arn, self.key.key_arn],
+        )
+
+    def _jobs(self) -> str:
+        return self._arn("sagemaker", "training-job", f"{self.job_prefix}*")
+
+    def _on_stacks(self, sid: str, stacks: Sequence[str], *actions: str) -> Permission:
+        arns = [self._arn("cloudformation", "stack", f"{name}/*") for name in stacks]
+        return _permission(
+            sid,
+            [f"cloudformation:{action}" for action in actions],
+            arns,
+            dict.fromkeys(arns, "CloudFormation appends an id to the stack's name."),
+        )
+
+    def _arn(self, service: str, resource: str, name: str) -> str:
+        return Stack.of(self.scope).format_arn(
+            service=service,
+            resource=resource,
+            resource_name=name,
+            arn_format=ArnFormat.SLASH_RESOURCE_NAME,
+        )
+
+
+def _permission(
+    sid: str,
+    actions: Sequence[str],
+    resources: Sequence[str],
+    wildcards: Mapping[str, str] | None = None,
+    conditions: Mapping[str, Mapping[str, str]] | None = None,
+) -> Permission:
+    return Permission(
+        iam.PolicyStatement(
+            sid=sid,
+            actions=list(actions),
+            resources=list(resources),
+            conditions=dict(conditions) if conditions else None,
+        ),
+        wildcards or {},
+    )
