@@ -371,8 +371,9 @@ class Algorithm(Entry):
     def _unknown(self, name: str) -> str:
         if name.startswith("sagemaker_"):
             return f"{name} asks for a script of your own, which {self.name} does not run here."
-        near = get_close_matches(name, self._by_name, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"{_these(self._by_name)}."
+        known = [known for known in self._by_name if not known.startswith("_")]
+        near = get_close_matches(name, known, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"{_these(known)}."
         return f"Hyperparameter {shown(name)} is unknown to {self.name}: {hint}"
 
     def _channel_problems(
@@ -409,9 +410,9 @@ def _missing(
         return "" if required else None
     if required.when is not None and holds(required.when, values):
         lead = f" ({required.message})" if required.message else ""
-        return f", and {described(required.when)}{lead}"
+        return f", though required when {described(required.when)}{lead}"
     found = sorted(set(media) & set(required.content_types))
-    return f", and the data are {', '.join(found)}" if found else None
+    return f", though required with {', '.join(found)}" if found else None
 
 
 def _required(spec: Hyperparameter, reason: str) -> str:

@@ -25,9 +25,12 @@ def holds(condition: Condition, values: Mapping[str, Value]) -> bool:
 
 def described(condition: Condition) -> str:
     """Give a condition in words that follow `when`."""
-    return " and ".join(
-        f"{name} is {' or '.join(map(text, allowed))}" for name, allowed in condition.items()
-    )
+    return " and ".join(f"{name} is {_either(allowed)}" for name, allowed in condition.items())
+
+
+def _either(values: tuple[Scalar, ...]) -> str:
+    *others, last = map(text, values)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _matches(value: Value, wanted: Scalar) -> bool:
@@ -118,7 +121,7 @@ class Limited(Entry):
         lead = f"{self.message} " if self.message else ""
         return (
             f"{lead}{self.name} is {_plain(values[self.name])}; when {described(self.when)} "
-            f"it must be {' or '.join(map(text, self.values))}."
+            f"it must be {_either(self.values)}."
         )
 
 

@@ -53,10 +53,12 @@ class Range(Entry):
         )
 
     def __str__(self) -> str:
+        if self.min is not None and self.max is not None:
+            return f"from {self.min} to {self.max}"
         ends = [
             f"{word} {end}"
             for word, end in (
-                ("at least", self.min),
+                ("of at least", self.min),
                 ("above", self.above),
                 ("at most", self.max),
                 ("below", self.below),

@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -252,3 +254,9 @@ def test_published_log_lines_give_their_metric(
     found = re.search(regex, line)
     assert found is not None
     assert found[1] == value
+
+
+def test_the_catalogue_brings_nothing_heavy_with_it() -> None:
+    code = "import algorithms.catalog as c, sys; c.algorithm('xgboost'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"numpy", "boto3", "botocore", "aws_cdk", "xgboost"}.isdisjoint(done.stdout.split())
