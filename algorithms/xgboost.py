@@ -87,6 +87,7 @@ _CONFUSION_METRICS = {
     "recall_macro": partial(Confusion.recall, average="macro"),
     "recall_micro": partial(Confusion.recall, average="micro"),
 }
+TWEEDIE = "tweedie-nloglik"
 CUSTOM_METRICS = frozenset({*_CONFUSION_METRICS, "mse", "r2"})
 _MAXIMIZED = CUSTOM_METRICS - {"mse"} | {"auc", "aucpr", "map", "ndcg"}
 
@@ -162,7 +163,7 @@ def _parameters(given: Mapping[str, Any]) -> dict[str, Any]:
         # The library reads 0 and 1, and not Python's names of them.
         name: int(value) if isinstance(value, bool) else value
         for name, value in given.items()
-        if name not in _OURS
+        if name not in _OURS and not name.startswith("_")
     }
     updaters = _listed(parameters.get("updater"))
     if gone := sorted(_GONE_UPDATERS & set(updaters)):
@@ -260,13 +261,17 @@ def _check_labels(table: Table, parameters: Mapping[str, Any]) -> None:
         raise CustomerError(f"{rule}: {table.place(row)} has label {labels[row]:g}")
 
 
-def _matrix(table: Table, threads: Any) -> Any:
+def _matrix(table: Table, parameters: Mapping[str, Any]) -> Any:
+    # survival:aft reads an interval instead of a label: here every time is known exactly.
+    exact = table.labels if parameters.get("objective") == "survival:aft" else None
     return _library().DMatrix(
         table.features,
         label=table.labels,
         weight=table.weights,
         qid=table.groups,
-        nthread=threads,
+        label_lower_bound=exact,
+        label_upper_bound=exact,
+        nthread=parameters.get("nthread"),
     )
 
 
@@ -279,12 +284,15 @@ class _Metrics:
         self._objective = str(parameters.get("objective", "reg:squarederror"))
         names = [*dict.fromkeys([*asked, *([tuned] if tuned else [])])]
         self._custom = [name for name in names if name in CUSTOM_METRICS]
-        native = [name for name in names if name not in CUSTOM_METRICS]
+        # The library wants the power of this metric in its name, where AWS's name has none.
+        power = parameters.get("tweedie_variance_power", 1.5)
+        self.full = {TWEEDIE: f"{TWEEDIE}@{power:g}"}
+        native = [self.full.get(name, name) for name in names if name not in CUSTOM_METRICS]
         if native:
             parameters["eval_metric"] = native
         self.function = self._compute if self._custom else None
         decisive = tuned or (asked[-1] if asked else "")
-        self.decisive = decisive or None
+        self.decisive = self.full.get(decisive, decisive) or None
 
     def _compute(self, predicted: Any, matrix: Any) -> list[tuple[str, float]]:
         truth = matrix.get_label()
@@ -322,7 +330,7 @@ def _classes(objective: str, predicted: Any) -> Any:
 
 
 def _callbacks(
-    job: Job, metrics: _Metrics, settings: Mapping[str, Any], *, data: str
+    job: Job, metrics: _Metrics, settings: Mapping[str, Any], *, start: int, data: str
 ) -> list[Any]:
     library = _library()
 
@@ -330,9 +338,10 @@ def _callbacks(
         """Prints one line a round, and ends training between two rounds when asked to."""
 
         def after_iteration(self, model: Any, epoch: int, history: Any) -> bool:
-            line = f"[{epoch}]"
+            line = f"[{start + epoch}]"
             for name, metric_values in history.items():
-                for metric, values in metric_values.items():
+                for full, values in metric_values.items():
+                    metric = TWEEDIE if full.startswith(TWEEDIE) else full
                     line += f"\t{name}-{metric}:{values[-1]:.5f}"
             print(line, flush=True)
             return job.stopping
@@ -343,8 +352,9 @@ def _callbacks(
         def after_iteration(self, model: Any, epoch: int, history: Any) -> bool:
             folder = job.checkpoint_dir
             if folder is not None:
-                _save(model, folder / f"{CHECKPOINT_FILE}.{epoch}")
-                stale = folder / f"{CHECKPOINT_FILE}.{epoch - KEPT_CHECKPOINTS}"
+                number = start + epoch
+                _save(model, folder / f"{CHECKPOINT_FILE}.{number}")
+                stale = folder / f"{CHECKPOINT_FILE}.{number - KEPT_CHECKPOINTS}"
                 stale.unlink(missing_ok=True)
             return False
 
@@ -359,7 +369,6 @@ def _callbacks(
                 metric_name=decisive,
                 data_name=data,
                 maximize=decisive.split("@")[0] in _MAXIMIZED if decisive else None,
-                save_best=settings.get("booster", "gbtree") != "gblinear",
             )
         )
     return callbacks
@@ -373,8 +382,7 @@ def _train_once(
 ) -> None:
     library = _library()
     metrics = _Metrics(job, parameters, settings)
-    threads = parameters.get("nthread")
-    matrices = {name: _matrix(table, threads) for name, table in tables.items()}
+    matrices = {name: _matrix(table, parameters) for name, table in tables.items()}
     watched = [(matrices[name], name) for name in ("train", "validation") if name in matrices]
     start, checkpoint = _last_checkpoint(job.checkpoint_dir)
     if start:
@@ -389,12 +397,11 @@ def _train_once(
                 num_boost_round=rounds - start,
                 evals=watched,
                 custom_metric=metrics.function,
-                callbacks=_callbacks(
-                    job, metrics, settings, data=watched[-1][1]
-                ),
+                callbacks=_callbacks(job, metrics, settings, start=start, data=watched[-1][1]),
                 xgb_model=checkpoint,
                 verbose_eval=False,
             )
+            booster = _best(booster, start)
     if job.stopping and str(settings.get("save_model_on_termination")).lower() != "true":
         log.info("Stopped before the last round; save_model_on_termination is not true: no model")
         return
@@ -418,7 +425,7 @@ def _cross_validate(
     assert table.labels is not None  # noqa: S101 _check_labels has refused a table without
     objective = str(parameters.get("objective", ""))
     by_class = objective.startswith(("binary:", "multi:"))
-    matrix = _matrix(table, parameters.get("nthread"))
+    matrix = _matrix(table, parameters)
     random = np.random.default_rng(int(parameters.get("seed", 0)))
     log.info("Run %d-round of %d-fold cross validation with %d rows", repeats, count, table.rows)
 
@@ -441,11 +448,12 @@ def _cross_validate(
                     evals=[(pair[0], "train"), (pair[1], "validation")],
                     evals_result=history,
                     custom_metric=metrics.function,
-                    callbacks=_callbacks(job, metrics, settings, data="validation"),
+                    callbacks=_callbacks(job, metrics, settings, start=0, data="validation"),
                     verbose_eval=False,
                 )
             if job.stopping:
                 return
+            booster = _best(booster, 0)
             _save(booster, job.model_dir / f"{MODEL_FILE}-{len(histories)}")
             histories.append(history)
             predicted = booster.predict(pair[1])
@@ -485,6 +493,18 @@ def _print_mean(rounds: int, histories: Sequence[Any]) -> None:
             mean = np.mean([history[name][metric][-1] for history in histories])
             line += f"\t{name}-{metric}:{mean:.5f}"
     print(line, flush=True)
+
+
+def _best(booster: Any, start: int) -> Any:
+    """The model as it was in its best round, where training watched for that.
+
+    The library counts from the round with which it began, and not from that of a checkpoint.
+    """
+    best = booster.attr("best_iteration")
+    # A linear model has no rounds to cut off.
+    if best is None or "gblinear" in booster.save_config():
+        return booster
+    return booster[: start + int(best) + 1]
 
 
 def _save(booster: Any, path: Path) -> None:
@@ -587,8 +607,9 @@ class Model:
         learner = json.loads(boosters[0].save_config())["learner"]
         self._objective = str(learner["objective"]["name"])
         self._num_class = int(learner["learner_model_param"]["num_class"])
-        # The linear booster is the only one that must copy its input to predict from it.
-        self._in_place = learner["gradient_booster"]["name"] != "gblinear"
+        # gblinear cannot predict without a copy of its input, and dart sums in another order then,
+        # which shows in the last bit.
+        self._in_place = learner["gradient_booster"]["name"] == "gbtree"
         self._selected = selected
         if unknown := set(selected) - _ALL_KEYS:
             raise CustomerError(

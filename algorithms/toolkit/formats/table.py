@@ -126,7 +126,5 @@ def _joined(columns: Sequence[Any], what: str, files: Sequence[tuple[str, int]])
         return None
     for column, (name, _) in zip(columns, files, strict=False):
         if column is None:
-            raise FormatError(
-                f"{name} has no {what}, while other files of the channel have one"
-            )
+            raise FormatError(f"{name} has no {what}, while other files of the channel have one")
     return np.concatenate(columns)

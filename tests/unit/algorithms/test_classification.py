@@ -34,9 +34,7 @@ def test_scores_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
 def test_binary_scores_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     truth, guess = map(np.array, zip(*pairs, strict=True))
     confusion = Confusion(truth, guess)
-    assert confusion.f1("binary") == pytest.approx(
-        metrics.f1_score(truth, guess, zero_division=0)
-    )
+    assert confusion.f1("binary") == pytest.approx(metrics.f1_score(truth, guess, zero_division=0))
 
 
 def test_a_binary_score_of_several_classes_is_refused() -> None:

@@ -20,7 +20,9 @@ def test_reads_back_every_number_that_was_written(numbers: np.ndarray) -> None:
     np.testing.assert_array_equal(delimited.read(text.encode(), "x.csv"), numbers)
 
 
-@pytest.mark.parametrize("text", ["1,2\r\n3,4\r\n", "\ufeff1,2\n3,4", '"1","2"\n3,4', "1.,+2\n3,.4e1"])
+@pytest.mark.parametrize(
+    "text", ["1,2\r\n3,4\r\n", "\ufeff1,2\n3,4", '"1","2"\n3,4', "1.,+2\n3,.4e1"]
+)
 def test_takes_the_ways_in_which_programs_write_numbers(text: str) -> None:
     np.testing.assert_array_equal(delimited.read(text.encode(), "x.csv"), [[1, 2], [3, 4]])
 
