@@ -1,4 +1,4 @@
-"""One model server: a process that answers /ping and /invocations, and is brought back if it dies."""
+"""One model server: a process that answers requests, and comes back if it dies."""
 
 import http.client
 import socket
