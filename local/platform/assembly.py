@@ -1,15 +1,18 @@
 """The templates of the local environment: staged functions and `cdk synth`, made when needed."""
 
 import hashlib
+import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from local.platform.commands import Commands
-from local.platform.home import CHECKOUT, ENVIRONMENT, cdk, tool_environment
+from local.platform.home import CHECKOUT, ENVIRONMENT, cdk, locked, tool_environment
 
-ASSEMBLY = CHECKOUT / "cdk.out" / ENVIRONMENT
-FUNCTIONS = CHECKOUT / "build" / "functions" / "local"
+# Not cdk.out/local, which `make synth` may be writing while a platform comes up.
+ASSEMBLIES = CHECKOUT / "build" / "assemblies"
+KEPT = 4
 # All that decides what synth and the staged functions come out as.
 SOURCES = (
     "app.py",
@@ -46,14 +49,25 @@ def _files() -> Iterator[Path]:
                 yield inner
 
 
-def make(commands: Commands) -> str:
-    """Stage the functions and synthesize unless that was done from the same files."""
-    wanted = fingerprint()
-    stamp = ASSEMBLY.with_suffix(".inputs")
-    made = ASSEMBLY / "manifest.json"
-    if made.is_file() and FUNCTIONS.is_dir() and stamp.is_file() and stamp.read_text() == wanted:
-        return wanted
-    stamp.unlink(missing_ok=True)
+def make(commands: Commands) -> Path:
+    """Stage the functions and synthesize, unless that was done from the same files.
+
+    An assembly lies in a folder named after what it was made from and is never changed: another
+    platform may be deploying from it, or from an older one, at this moment.
+    """
+    ASSEMBLIES.mkdir(parents=True, exist_ok=True)
+    with locked(ASSEMBLIES):
+        made = ASSEMBLIES / fingerprint()
+        if not made.is_dir():
+            _make(commands, made)
+        os.utime(made)
+        _forget_old()
+    return made
+
+
+def _make(commands: Commands, made: Path) -> None:
+    draft = ASSEMBLIES / "draft"
+    shutil.rmtree(draft, ignore_errors=True)
     environment = tool_environment()
     commands.run(
         "stage the functions",
@@ -68,10 +82,15 @@ def make(commands: Commands) -> str:
             "synth",
             *("--quiet", "--strict", "--no-lookups"),
             *("-c", f"environment={ENVIRONMENT}"),
-            *("-o", str(ASSEMBLY)),
+            *("-o", str(draft)),
         ],
         environment,
         remedy="Correct what it names; alone it runs with: make synth ENVIRONMENTS=local",
     )
-    stamp.write_text(wanted)
-    return wanted
+    draft.rename(made)
+
+
+def _forget_old() -> None:
+    made = [path for path in ASSEMBLIES.iterdir() if path.is_dir()]
+    for path in sorted(made, key=lambda path: path.stat().st_mtime)[:-KEPT]:
+        shutil.rmtree(path)

@@ -6,6 +6,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from local.platform.errors import PlatformError
 from local.platform.home import CHECKOUT
@@ -32,9 +33,10 @@ class Commands:
         environment: Mapping[str, str],
         *,
         remedy: str,
+        folder: Path = CHECKOUT,
         on_line: Callable[[str], None] = lambda line: None,
     ) -> list[str]:
-        """Run `command` in the checkout to its end and return what it printed.
+        """Run `command` to its end, in the checkout unless said, and return what it printed.
 
         A command that fails raises PlatformError with the last lines that it printed.
         """
@@ -44,7 +46,7 @@ class Commands:
             # A session of its own: Ctrl-C reaches smp alone, which then ends its tools in order.
             process = subprocess.Popen(
                 command,
-                cwd=CHECKOUT,
+                cwd=folder,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

@@ -1,12 +1,12 @@
 """`cdk bootstrap` and `cdk deploy` against the local endpoint, as they would run against AWS."""
 
-import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
-from local.platform.assembly import ASSEMBLY
 from local.platform.commands import Commands
 from local.platform.credentials import Credentials
+from local.platform.errors import PlatformError
 from local.platform.home import ACCOUNT, REGION, Home, cdk, tool_environment
 from local.platform.progress import Progress
 
@@ -15,6 +15,7 @@ EVENT = re.compile(
     r"^(?P<stack>[\w-]+) \|\s*(?P<done>\d+)(/(?P<total>\d+))? \|[^|]*\| (?P<status>[A-Z_]+)\s*\|"
     r" (?P<type>[\w:]+)\s*\| (?P<resource>.*)$"
 )
+BEGIN = re.compile(r"^(?P<stack>[\w-]+): deploying\.\.\.")
 DONE = re.compile(r"^\s*✅\s+(?P<stack>[\w-]+)(?P<unchanged> \(no changes\))?")
 
 
@@ -29,6 +30,8 @@ def bootstrap(
             [*cdk(), "bootstrap", f"aws://{ACCOUNT}/{REGION}"],
             _environment(home, credentials, url),
             remedy=f"The server's own log is {home.log}.",
+            # Away from cdk.json: with it, the CLI would synthesize the app first.
+            folder=home.temporary,
         )
     except BaseException:
         progress.fail("bootstrap")
@@ -36,48 +39,23 @@ def bootstrap(
     progress.end("bootstrap")
 
 
-def stacks() -> list[str]:
-    """The names of the stacks of the assembly, in the order of their declaration."""
-    manifest = json.loads((ASSEMBLY / "manifest.json").read_text(encoding="utf-8"))
-    return [
-        artifact.get("properties", {}).get("stackName", name)
-        for name, artifact in manifest["artifacts"].items()
-        if artifact["type"] == "aws:cloudformation:stack"
-    ]
-
-
 def deploy(
-    commands: Commands, home: Home, credentials: Credentials, url: str, progress: Progress
+    commands: Commands,
+    home: Home,
+    credentials: Credentials,
+    url: str,
+    assembly: Path,
+    progress: Progress,
 ) -> None:
     """Deploy every stack of the assembly; the CLI leaves alone what has not changed."""
-    begun: set[str] = set()
-    ended: set[str] = set()
-
-    def follow(line: str) -> None:
-        if match := EVENT.match(line):
-            stack = match["stack"]
-            if stack in ended:
-                return
-            if stack not in begun:
-                begun.add(stack)
-                progress.begin(stack)
-            count = f"{match['done']}/{match['total']}" if match["total"] else match["done"]
-            progress.update(stack, f"{count} {match['type']} {match['status']}")
-        elif match := DONE.match(line):
-            stack = match["stack"]
-            if stack not in begun:
-                begun.add(stack)
-                progress.begin(stack)
-            ended.add(stack)
-            progress.end(stack, "no changes" if match["unchanged"] else "")
-
+    shown = _Shown(progress)
     try:
         commands.run(
             "deploy",
             [
                 *cdk(),
                 "deploy",
-                *("--app", str(ASSEMBLY)),
+                *("--app", str(assembly)),
                 "--all",
                 *("--require-approval", "never"),
                 *("--concurrency", "4"),
@@ -86,12 +64,57 @@ def deploy(
             ],
             _environment(home, credentials, url),
             remedy=f"The server's own log is {home.log}. To begin anew: smp down, then smp up",
-            on_line=follow,
+            on_line=shown.follow,
         )
-    except BaseException:
-        for stack in begun - ended:
-            progress.fail(stack)
-        raise
+    except PlatformError as error:
+        raise PlatformError(
+            error.step, "\n".join(shown.failures) or error.why, error.remedy
+        ) from None
+    finally:
+        shown.fail_the_rest()
+
+
+class _Shown:
+    """What of the CLI's output has been shown: stacks begun and ended, resources that failed."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.failures: list[str] = []
+        self._progress = progress
+        self._begun: set[str] = set()
+        self._ended: set[str] = set()
+
+    def follow(self, line: str) -> None:
+        """Take in one line of the CLI."""
+        if match := BEGIN.match(line):
+            self._begin(match["stack"])
+        elif match := EVENT.match(line):
+            self._event(match)
+        elif match := DONE.match(line):
+            self._begin(match["stack"])
+            self._ended.add(match["stack"])
+            self._progress.end(match["stack"], "no changes" if match["unchanged"] else "")
+
+    def fail_the_rest(self) -> None:
+        """Show the stacks that never ended as failed; none is left after a success."""
+        for stack in sorted(self._begun - self._ended):
+            self._progress.fail(stack)
+
+    def _begin(self, stack: str) -> None:
+        if stack not in self._begun:
+            self._begun.add(stack)
+            self._progress.begin(stack)
+
+    def _event(self, match: re.Match[str]) -> None:
+        stack = match["stack"]
+        if stack in self._ended:
+            return
+        self._begin(stack)
+        count = f"{match['done']}/{match['total']}" if match["total"] else match["done"]
+        self._progress.update(stack, f"{count} {match['type']} {match['status']}")
+        said = f"{stack}: {match['type']} {match['resource']}"
+        cancelled = "cancelled" in match["resource"].lower()
+        if match["status"].endswith("_FAILED") and not cancelled and said not in self.failures:
+            self.failures.append(said)
 
 
 def _environment(home: Home, credentials: Credentials, url: str) -> Mapping[str, str]:

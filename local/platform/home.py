@@ -50,6 +50,14 @@ class Home:
         """TMPDIR of the server and all that it starts, so that nothing is left in /tmp."""
         return self.path / "tmp"
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second `up` or `down` of the same platform waiting."""
+        # The folder above, since the holder may remove this one.
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(self.path.parent):
+            yield
+
     def create(self) -> None:
         """Make the folder, readable by its owner alone."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -65,23 +73,22 @@ class Home:
                 return
         shutil.rmtree(self.path)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep a second `up` or `down` of the same platform waiting."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Beside the folder and not in it, since the holder may remove the folder.
-        descriptor = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
-
     def write_secret(self, path: Path, text: str) -> None:
         """Write a file that only its owner can read, at no moment readable by others."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep whoever else locks this folder waiting meanwhile, in whichever process."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def default_home() -> Home:

@@ -2,6 +2,7 @@
 
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from pathlib import Path
 
 from local.platform import assembly, credentials, deployment, server
 from local.platform.commands import Cancelled, Commands
@@ -82,16 +83,16 @@ def _up(
                 server.stop(home)
             raise
     platform = serving.result()
-    fingerprint = synthesis.result()
-    if platform.server.deployed != fingerprint:
-        deployment.deploy(commands, home, platform.credentials, platform.url, progress)
-        deployed = platform.server.with_deployed(fingerprint)
+    made = synthesis.result()
+    if platform.server.deployed != made.name:
+        deployment.deploy(commands, home, platform.credentials, platform.url, made, progress)
+        deployed = platform.server.with_deployed(made.name)
         deployed.save(home)
         platform = Platform(home, deployed, platform.credentials, platform.found)
     return platform
 
 
-def _first_failure(*futures: "Future[Platform] | Future[str]") -> None:
+def _first_failure(*futures: "Future[Platform] | Future[Path]") -> None:
     """Wait for all, and raise the first real failure as soon as there is one."""
     done, _ = wait(futures, return_when=FIRST_EXCEPTION)
     failures = [error for future in done if (error := future.exception())]
@@ -117,7 +118,7 @@ def _serve(
     return Platform(home, process, key)
 
 
-def _synthesize(commands: Commands, progress: Progress) -> str:
+def _synthesize(commands: Commands, progress: Progress) -> Path:
     with step(progress, "synthesize"):
         return assembly.make(commands)
 

@@ -1,0 +1,207 @@
+"""One platform for all tests of this folder, shared by the workers of a run."""
+
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import psutil
+import pytest
+from botocore.config import Config
+
+from local.platform.home import Home
+from local.platform.lifecycle import attach
+
+SMP = Path(sys.executable).parent / "smp"
+UP_SECONDS = 300
+
+
+def run_smp(
+    home: Path, arguments: Sequence[str], seconds: float = UP_SECONDS
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [str(SMP), *arguments],
+        env={**os.environ, "SMP_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+
+
+@contextmanager
+def locked(path: Path, kind: int) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, kind)
+        yield
+
+
+class LocalPlatform:
+    """The running platform as tests see it: clients as its administrator, names, faults."""
+
+    def __init__(self, home: Path, together: Path) -> None:
+        running = attach(Home(home))
+        self.home = home
+        self.endpoint_url = running.url
+        self.credentials = running.credentials
+        self.session: boto3.Session = running.credentials.session()
+        self._together = together.open("a")
+        self._faulty = False
+
+    def client(self, service: str, **options: Any) -> Any:
+        """A boto3 client for `service`."""
+        # Injected throttling and lost answers are to be seen, and not retried away.
+        config = Config(retries={"max_attempts": 0}, read_timeout=90)
+        options = {"endpoint_url": self.endpoint_url, "config": config, **options}
+        make: Any = self.session.client
+        return make(service, **options)
+
+    def parameter(self, name: str) -> str:
+        """What a stack published under /sagemaker-platform/local/NAME."""
+        ssm = self.client("ssm")
+        value = ssm.get_parameter(Name=f"/sagemaker-platform/local/{name}")["Parameter"]["Value"]
+        return str(value)
+
+    def smp(
+        self, *arguments: str, seconds: float = UP_SECONDS
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run `smp` on this platform."""
+        return run_smp(self.home, arguments, seconds)
+
+    def faults(self, document: Mapping[str, Any]) -> None:
+        """Let things go wrong until the test ends; no other test runs meanwhile."""
+        if not self._faulty:
+            fcntl.flock(self._together, fcntl.LOCK_UN)
+            fcntl.flock(self._together, fcntl.LOCK_EX)
+            self._faulty = True
+        self._post(document)
+
+    def begin_test(self) -> None:
+        """Take part with other workers' tests."""
+        fcntl.flock(self._together, fcntl.LOCK_SH)
+
+    def end_test(self) -> None:
+        """Take all faults away and let the others go on."""
+        try:
+            if self._faulty:
+                self._post({})
+        finally:
+            self._faulty = False
+            fcntl.flock(self._together, fcntl.LOCK_UN)
+
+    def _post(self, document: Mapping[str, Any]) -> None:
+        request = urllib.request.Request(
+            f"{self.endpoint_url}/_smp/faults",
+            data=json.dumps(document).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:
+            assert response.status == 200
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform]:
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "platform"
+    home, lock = shared / "home", shared / "lock"
+    holders = shared / "holders.json"
+    with locked(lock, fcntl.LOCK_EX):
+        living = _living(holders)
+        if not living:
+            result = run_smp(home, ["up", "--port", str(free_port())])
+            assert result.returncode == 0, result.stderr
+        holders.write_text(json.dumps([*living, os.getpid()]))
+    try:
+        yield LocalPlatform(home, shared / "together")
+    finally:
+        with locked(lock, fcntl.LOCK_EX):
+            living = [pid for pid in _living(holders) if pid != os.getpid()]
+            holders.write_text(json.dumps(living))
+            if not living:
+                run_smp(home, ["down"], 60)
+
+
+@pytest.fixture(scope="module")
+def hosting_role(platform: LocalPlatform) -> Iterator[str]:
+    """A role that a user would write for an endpoint of their own."""
+    iam, name = platform.client("iam"), f"hosting-{uuid4().hex[:8]}"
+    models = platform.parameter("storage/models-bucket")
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "sagemaker.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+            }
+        ],
+    }
+    allowed: list[dict[str, Any]] = [
+        {"Action": ["s3:GetObject"], "Resource": f"arn:aws:s3:::{models}/*"},
+        {"Action": ["s3:ListBucket"], "Resource": f"arn:aws:s3:::{models}"},
+        {"Action": ["kms:Decrypt"], "Resource": platform.parameter("storage/key-arn")},
+        {
+            "Action": [
+                "ecr:GetAuthorizationToken",
+                "ecr:BatchCheckLayerAvailability",
+                "ecr:GetDownloadUrlForLayer",
+                "ecr:BatchGetImage",
+                "logs:CreateLogGroup",
+                "logs:CreateLogStream",
+                "logs:PutLogEvents",
+                "logs:DescribeLogStreams",
+                "cloudwatch:PutMetricData",
+            ],
+            "Resource": "*",
+        },
+    ]
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+    iam.put_role_policy(
+        RoleName=name,
+        PolicyName="hosting",
+        PolicyDocument=json.dumps(
+            {
+                "Version": "2012-10-17",
+                "Statement": [{"Effect": "Allow", **each} for each in allowed],
+            }
+        ),
+    )
+    yield role["Arn"]
+    iam.delete_role_policy(RoleName=name, PolicyName="hosting")
+    iam.delete_role(RoleName=name)
+
+
+def _living(holders: Path) -> list[int]:
+    """The workers that use the platform; one that was killed uses it no more."""
+    pids = json.loads(holders.read_text()) if holders.exists() else []
+    return [pid for pid in pids if psutil.pid_exists(pid)]
+
+
+@pytest.fixture(autouse=True)
+def _own_faults(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Faults end with the test that made them, and trouble no test of another worker."""
+    if "platform" not in request.fixturenames:
+        yield
+        return
+    shared: LocalPlatform = request.getfixturevalue("platform")
+    shared.begin_test()
+    try:
+        yield
+    finally:
+        shared.end_test()

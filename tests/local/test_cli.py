@@ -1,0 +1,184 @@
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.local.conftest import SMP, LocalPlatform, free_port, run_smp
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    made = tmp_path / "home"
+    yield made
+    run_smp(made, ["down"], 60)
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        if process.pid == os.getpid():
+            continue
+        try:
+            near = [*process.cmdline(), process.cwd(), *process.environ().values()]
+        except psutil.Error:
+            continue
+        if any(str(home) in text for text in near):
+            found.append(process)
+    return found
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, "it did not come about"
+        time.sleep(0.05)
+
+
+def test_up_refuses_a_taken_port_and_names_who_holds_it(home: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        result = run_smp(home, ["up", "--port", str(port)], 30)
+    assert result.returncode == 1
+    assert f"Port {port} is taken by" in result.stderr
+    assert f"process {os.getpid()}" in result.stderr
+    assert "smp up --port" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not home.exists()
+
+
+def test_commands_say_that_no_platform_runs(home: Path) -> None:
+    for command in (["status"], ["env"], ["invoke", "digits", "--body", "1"]):
+        result = run_smp(home, command, 30)
+        assert result.returncode == 1
+        assert "smp up" in result.stderr
+    assert run_smp(home, ["down"], 30).returncode == 0
+
+
+def test_ctrl_c_during_up_leaves_nothing(home: Path) -> None:
+    process = subprocess.Popen(
+        [SMP, "up", "--port", str(free_port())],
+        env={**os.environ, "SMP_HOME": str(home)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for(lambda: (home / "credentials.json").exists())
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert "Interrupted" in said
+    assert processes_of(home) == []
+    assert not home.exists()
+
+
+def test_a_server_that_dies_during_up_is_told_with_its_log(home: Path) -> None:
+    process = subprocess.Popen(
+        [SMP, "up", "--port", str(free_port())],
+        env={**os.environ, "SMP_HOME": str(home)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for((home / "server.json").exists)
+    os.kill(json.loads((home / "server.json").read_text())["pid"], signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Failed:" in said
+    assert "server.log" in said
+    assert "Traceback" not in said
+    assert processes_of(home) == []
+
+
+def test_down_ends_every_process_and_removes_every_file(home: Path) -> None:
+    result = run_smp(home, ["up", "--port", str(free_port())])
+    assert result.returncode == 0, result.stderr
+    assert processes_of(home)
+    assert (home / "credentials.json").stat().st_mode & 0o077 == 0
+    result = run_smp(home, ["down"], 60)
+    assert result.returncode == 0
+    assert processes_of(home) == []
+    assert not home.exists()
+
+
+def test_a_second_up_finds_the_first_and_deploys_nothing(platform: LocalPlatform) -> None:
+    before = json.loads((platform.home / "server.json").read_text())
+    began = time.monotonic()
+    result = platform.smp("up")
+    assert result.returncode == 0, result.stderr
+    assert "found and brought up to date" in result.stderr
+    assert "sagemaker-platform-local-network" not in result.stderr
+    assert json.loads((platform.home / "server.json").read_text()) == before
+    assert time.monotonic() - began < 10
+
+
+def test_up_with_another_port_says_where_the_platform_is(platform: LocalPlatform) -> None:
+    result = platform.smp("up", "--port", "4599")
+    assert result.returncode == 1
+    assert "runs already" in result.stderr
+    assert "smp down" in result.stderr
+
+
+def test_the_printed_environment_points_a_shell_at_the_platform(platform: LocalPlatform) -> None:
+    shell = platform.smp("env").stdout
+    ask = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])"
+    code = f"{shell}\n{shlex.quote(sys.executable)} -c {shlex.quote(ask)}"
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    answer = subprocess.check_output(["sh", "-c", code], text=True, env=clean)
+    assert answer.strip() == "arn:aws:iam::000000000000:user/smp-administrator"
+    document = json.loads(platform.smp("env", "--format", "json").stdout)
+    assert document["AWS_ENDPOINT_URL"] == platform.endpoint_url
+    assert f"set -gx AWS_REGION {document['AWS_REGION']};" in (
+        platform.smp("env", "--format", "fish").stdout
+    )
+
+
+def test_status_shows_the_server_and_every_stack(platform: LocalPlatform) -> None:
+    result = platform.smp("status")
+    assert result.returncode == 0, result.stderr
+    assert platform.endpoint_url in result.stdout
+    for part in ("network", "storage", "images", "governance", "training", "endpoint-digits"):
+        assert f"sagemaker-platform-local-{part}" in result.stdout
+
+
+def test_invoke_of_an_endpoint_that_is_not_there_says_so(platform: LocalPlatform) -> None:
+    result = platform.smp("invoke", "nothing", "--body", "1,2")
+    assert result.returncode == 1
+    assert "sagemaker-platform-local-nothing" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_request_that_is_refused_is_told_with_the_reason(
+    platform: LocalPlatform, tmp_path: Path
+) -> None:
+    request = tmp_path / "request.json"
+    request.write_text('{"algorithm": "xgbost", "channels": {}}')
+    result = platform.smp("train", str(request))
+    assert result.returncode == 1
+    assert "xgboost" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_request_that_is_no_json_names_the_place(platform: LocalPlatform, tmp_path: Path) -> None:
+    request = tmp_path / "request.json"
+    request.write_text('{"algorithm": }')
+    result = platform.smp("train", str(request))
+    assert result.returncode == 1
+    assert "line 1 column 15" in result.stderr
+
+
+def test_logs_of_an_unknown_name_say_where_names_are(platform: LocalPlatform) -> None:
+    result = platform.smp("logs", "no-such-job")
+    assert result.returncode == 1
+    assert "smp status" in result.stderr
