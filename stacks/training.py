@@ -16,7 +16,9 @@ from environments.model import PREFIX, Environment
 from sagemaker_constructs.endpoint_stack_role import EndpointStackRole
 from sagemaker_constructs.inference_role import InferenceRole
 from sagemaker_constructs.model_registry import ModelRegistry
+from sagemaker_constructs.retention import RETENTION
 from sagemaker_constructs.training_role import TrainingRole
+from sagemaker_constructs.training_workflow import JobDefaults, TrainingWorkflow
 from stacks.platform import PlatformStack
 
 
@@ -60,6 +62,36 @@ class TrainingStack(PlatformStack):
         role = TrainingRole(
             self, "Execution", data=data, models=models, key=key, repositories=repositories
         ).role
+        workflow = TrainingWorkflow(
+            self,
+            "Workflow",
+            environment_name=config.name,
+            code_path=functions,
+            architecture=architecture,
+            data_bucket=data,
+            models_bucket=models,
+            key=key,
+            execution_role=role,
+            topic=topic,
+            model_package_groups=groups,
+            endpoints={
+                name: "" if endpoint.model else config.stack_name(f"endpoint-{name}")
+                for name, endpoint in config.endpoints.items()
+            },
+            defaults=JobDefaults(
+                instance_types=tuple(config.training.instance_types),
+                volume_gb=config.training.volume_gb,
+                max_runtime_seconds=config.training.max_runtime_seconds,
+            ),
+            log_retention=RETENTION[config.governance.log_retention_days],
+            retain=config.storage.retain,
+        )
+        self.publish(
+            "StateMachineArn",
+            "training/state-machine-arn",
+            workflow.state_machine.state_machine_arn,
+        )
+        self.publish("JobTable", "training/job-table", workflow.table.table_name)
         self.publish("ExecutionRoleArn", "training/execution-role-arn", role.role_arn)
         deploy_role = iam.Role.from_role_name(
             self, "BootstrapDeploy", f"cdk-hnb659fds-deploy-role-{self.account}-{self.region}"

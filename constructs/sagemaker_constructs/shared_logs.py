@@ -11,7 +11,6 @@ from constructs import Construct
 
 from sagemaker_constructs.function import PlatformFunction
 from sagemaker_constructs.retention import RETENTION
-from sagemaker_constructs.wildcards import acknowledge_wildcards
 
 ACCOUNT_WIDE = (
     "/aws/sagemaker/NotebookInstances",
@@ -77,18 +76,13 @@ class SharedLogs(Construct):
                     sid="ReadRetention", actions=["logs:DescribeLogGroups"], resources=["*"]
                 ),
             ],
+            wildcards={
+                "*": "Log groups can be listed only all together.",
+                **{f"{group}:*": "Logs names a group with this ending too." for group in groups},
+            },
             environment={},
             timeout=Duration.minutes(2),
             log_retention=RETENTION[days],
-        )
-        acknowledge_wildcards(
-            function.role,
-            {
-                "*": "Log groups can be listed only all together.",
-                **{
-                    f"{group}:*": "Logs names a group with this ending as well." for group in groups
-                },
-            },
         )
         CustomResource(
             self,

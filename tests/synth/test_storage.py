@@ -15,8 +15,7 @@ def template(templates: dict[str, Template]) -> Template:
 
 
 def _buckets(template: Template) -> dict[str, Any]:
-    buckets: dict[str, Any] = template.find_resources("AWS::S3::Bucket")
-    return buckets
+    return dict(template.find_resources("AWS::S3::Bucket"))
 
 
 def test_every_bucket_is_private_versioned_and_tidied(template: Template) -> None:

@@ -216,9 +216,27 @@ def test_groups_are_named_for_their_environment(template: Template) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["training/execution-role-arn", "endpoints/digits/stack-name", "endpoints/pinned/stack-name"],
+    [
+        "training/execution-role-arn",
+        "training/job-table",
+        "training/state-machine-arn",
+        "endpoints/digits/stack-name",
+        "endpoints/pinned/stack-name",
+    ],
 )
 def test_publishes_what_others_look_up(template: Template, name: str) -> None:
     template.has_resource_properties(
         "AWS::SSM::Parameter", {"Name": f"/sagemaker-platform/test/{name}"}
     )
+
+
+def test_the_workflow_deploys_only_where_the_file_does_not_decide(template: Template) -> None:
+    (settings,) = (
+        function["Properties"]["Environment"]["Variables"]
+        for function in template.find_resources("AWS::Lambda::Function").values()
+        if function["Properties"]["Handler"] == "jobs.handlers.validate.lambda_handler"
+    )
+    assert json.loads(settings["ENDPOINTS"]) == {
+        "digits": "sagemaker-platform-test-endpoint-digits",
+        "pinned": "",
+    }
