@@ -1,9 +1,10 @@
 """k-means: a streaming pass that keeps more centres than asked, then Lloyd's algorithm over these.
 
-The outline is AWS's: k * extra_center_factor centres learnt from mini-batches, each with the weight
-of the points it stands for, then several local trials of Lloyd's algorithm on the weighted centres.
-What AWS does not publish is ours: `auto` is 10 for extra_center_factor and for the number of trials,
-as its logs show; a centre moves by its exact weighted mean; a local trial is scored on the centres.
+The outline is AWS's: k * extra_center_factor centres learnt from mini-batches, each with the
+weight of the points it stands for, then several local trials of Lloyd's algorithm on the weighted
+centres. What AWS does not publish is ours: `auto` is 10 for extra_center_factor and for the number
+of trials, as its logs show; a centre moves by its exact weighted mean; a local trial is scored on
+the centres.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ def train(job: Job) -> None:
 
     started = time.time()
     random = np.random.default_rng(0)
+    factor = _auto(settings.get("extra_center_factor"), AUTO_EXTRA_CENTER_FACTOR)
     stream = Stream(
         count=min(
             k * _auto(settings["extra_center_factor"], AUTO_EXTRA_CENTER_FACTOR), points.rows
@@ -135,7 +137,7 @@ def nearest(points: Matrix, centers: Matrix) -> tuple[npt.NDArray[np.intp], Matr
 
 def means(
     points: Matrix, weights: Matrix, assigned: npt.NDArray[np.intp], count: int
-) -> tuple[Matrix, Matrix]:
+) -> tuple[Matrix, npt.NDArray[Any]]:
     """The weighted sum of the points of each centre, and the sum of their weights."""
     from scipy.sparse import csr_matrix
 
@@ -193,7 +195,8 @@ def choose(
     """First centres: random points, or by k-means++, each far from those before it."""
     usable = np.flatnonzero(weights > 0)
     if method == "random":
-        return points[random.choice(usable, size=count, replace=len(usable) < count)].copy()
+        chosen: Matrix = points[random.choice(usable, size=count, replace=len(usable) < count)]
+        return chosen
     candidates = 2 + int(np.log(count))
     chosen = np.empty((count, points.shape[1]))
     chosen[0] = points[random.choice(len(points), p=weights / weights.sum())]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,7 +74,7 @@ _CUSTOMER_TEXTS = (
     "Number of groups",
 )
 
-_CONFUSION_METRICS = {
+_CONFUSION_METRICS: dict[str, Callable[[Confusion], float]] = {
     "accuracy": Confusion.accuracy,
     "balanced_accuracy": Confusion.balanced_accuracy,
     "f1": partial(Confusion.f1, average="macro"),
@@ -187,7 +187,8 @@ def _parameters(given: Mapping[str, Any]) -> dict[str, Any]:
         problems.append(f"Hyperparameter {wants_gpu[0]} needs a GPU, and this instance has none")
     if given.get("sampling_method") == "gradient_based" and "tree_method=gpu_hist" not in wants_gpu:
         problems.append(
-            "Hyperparameter sampling_method: value gradient_based works with tree_method gpu_hist only"
+            "Hyperparameter sampling_method: value gradient_based works with tree_method "
+            "gpu_hist only"
         )
     if problems:
         raise CustomerError("; ".join(problems))
@@ -334,7 +335,9 @@ def _callbacks(
 ) -> list[Any]:
     library = _library()
 
-    class Report(library.callback.TrainingCallback):  # type: ignore[misc]
+    base: Any = library.callback.TrainingCallback
+
+    class Report(base):  # type: ignore[misc]
         """Prints one line a round, and ends training between two rounds when asked to."""
 
         def after_iteration(self, model: Any, epoch: int, history: Any) -> bool:
@@ -346,7 +349,7 @@ def _callbacks(
             print(line, flush=True)
             return job.stopping
 
-    class Checkpoint(library.callback.TrainingCallback):  # type: ignore[misc]
+    class Checkpoint(base):  # type: ignore[misc]
         """Writes the model after every round, and keeps the last few."""
 
         def after_iteration(self, model: Any, epoch: int, history: Any) -> bool:

@@ -70,7 +70,7 @@ class Confusion:
 def folds(
     labels: npt.NDArray[Any] | None, rows: int, count: int, random: np.random.Generator
 ) -> list[npt.NDArray[np.int64]]:
-    """The rows of each fold of a cross validation, with every class spread evenly over the folds."""
+    """The rows of each fold of a cross validation, every class spread evenly over them."""
     if count > rows:
         raise CustomerError(f"_kfold is {count}, but there are only {rows} records")
     order = random.permutation(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import logging
+import multiprocessing
 import os
 import signal
 import socket
@@ -24,7 +25,8 @@ from algorithms.toolkit.job import base_folder
 from algorithms.toolkit.training import start_log
 
 if TYPE_CHECKING:
-    from granian.rsgi import HTTPProtocol, Scope
+    from granian._granian import RSGIHTTPProtocol as HTTPProtocol
+    from granian.rsgi import Scope
 
 PAYLOAD_MB = 6
 # A body that takes longer than about a millisecond is worked on beside the event loop, so that
@@ -235,6 +237,8 @@ def _model(name: str, folder: Path) -> Model:
 
 def _application(name: str, folder: Path) -> Server:
     """The application of one worker process."""
+    # A forked worker begins with its parent's handler, which would swallow an early stop.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _end_with_parent()
     # Forked workers find the model that their parent loaded; others load it here.
     return Server(_model(name, folder), os.environ)
@@ -245,6 +249,9 @@ def _end_with_parent() -> None:
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+        parent = multiprocessing.parent_process()
+        if parent is not None and parent.pid != os.getppid():
+            sys.exit(1)
 
 
 def run(name: str) -> int:

@@ -25,6 +25,7 @@ def read(body: bytes, name: str, *, missing: bool = False, bulk: bool = True) ->
     """The numbers of a CSV text, one row a line.
 
     Args:
+        body: the text.
         name: the file or payload, for error messages.
         missing: whether an empty field or `nan` is a missing value, or an error.
         bulk: whether a reader that takes long to start may be used for a large text.

@@ -16,6 +16,8 @@ def read(body: bytes, name: str, *, labelled: bool = True) -> Table:
     """The records of a libsvm text as a sparse table, as wide as its largest index.
 
     Args:
+        body: the text.
+        name: the file or payload, for error messages.
         labelled: whether each line must begin with a label; otherwise it may.
     """
     parsed = _fast(body, labelled=labelled)

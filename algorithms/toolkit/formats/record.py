@@ -8,7 +8,8 @@ The descriptor is built here, so that neither a compiler nor generated code is n
                             repeated uint64 shape = 3 [packed = true]; }
     message Float64Tensor { the same with double }    message Int32Tensor { with int32 }
     message Bytes { repeated bytes value = 1; optional string content_type = 2; }
-    message Value { oneof value { Float32Tensor float32_tensor = 2; Float64Tensor float64_tensor = 3;
+    message Value { oneof value { Float32Tensor float32_tensor = 2;
+                                  Float64Tensor float64_tensor = 3;
                                   Int32Tensor int32_tensor = 7; Bytes bytes = 9; } }
     message Record { map<string, Value> features = 1; map<string, Value> label = 2;
                      optional string uid = 3; optional string metadata = 4;

@@ -56,7 +56,9 @@ def read(body: bytes, name: str, *, labelled: bool = False) -> Table:
     """The records of a RecordIO-protobuf text.
 
     Args:
-        labelled: whether each record must have a label; otherwise labels are read where all have one.
+        body: the text.
+        name: the file or payload, for error messages.
+        labelled: whether each record must have a label; otherwise it may.
     """
     table = _uniform(body, name)
     if table is None:
@@ -67,7 +69,7 @@ def read(body: bytes, name: str, *, labelled: bool = False) -> Table:
 
 
 def _uniform(body: bytes, name: str) -> Table | None:
-    """Read a whole file at once where all records differ in their numbers alone, as dense ones do."""
+    """Read a whole file at once where records differ in nothing but their numbers."""
     if len(body) < _HEADER.size:
         return None
     magic, length = _HEADER.unpack_from(body, 0)
@@ -79,6 +81,7 @@ def _uniform(body: bytes, name: str) -> Table | None:
         return None
     columns = [slice(_HEADER.size + s.start, _HEADER.size + s.stop) for s in spans if s]
     table = np.frombuffer(body, dtype=np.uint8).reshape(-1, stride)
+    # Whatever is no number of a feature or a label must be the same in all: frames, tags, lengths.
     fixed = np.ones(stride, dtype=bool)
     for column in columns:
         fixed[column] = False
@@ -118,13 +121,14 @@ def _spans(message: bytes) -> tuple[slice, slice | None] | None:
     for tag in b"\x0a\x12":
         if tag == 0x12 and not record.label:
             break
-        inner: slice | None = slice(0, len(message))
+        span = slice(0, len(message))
         # Record -> map entry -> Value -> Float32Tensor -> packed values
         for wanted in (tag, 0x12, 0x12, 0x0A):
-            inner = _inside(message, inner, wanted)
+            inner = _inside(message, span, wanted)
             if inner is None:
                 return None
-        spans.append(inner)
+            span = inner
+        spans.append(span)
     return spans[0], spans[1] if len(spans) > 1 else None
 
 

@@ -63,7 +63,7 @@ class Table:
         if not self.sparse or width <= self.width:
             return self
         features = self.features.copy()
-        features.resize(features.shape[0], width)  # type: ignore[call-arg]
+        features.resize(features.shape[0], width)
         return Table(features, self.labels, self.weights, self.groups, self.files)
 
 

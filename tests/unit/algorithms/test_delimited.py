@@ -58,7 +58,7 @@ def test_names_line_and_column_of_what_is_wrong(line: str, message: str, repeats
 
 
 def test_says_that_the_first_line_looks_like_a_header() -> None:
-    with pytest.raises(FormatError, match="line 1, column 1: 'a' is not a number.*header"):
+    with pytest.raises(FormatError, match=r"line 1, column 1: 'a' is not a number.*header"):
         delimited.read(b"a,b\n1,2\n", "x.csv")
 
 

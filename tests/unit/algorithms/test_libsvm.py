@@ -11,7 +11,8 @@ def test_reads_labels_and_pairs_with_indices_from_zero() -> None:
         table.dense(), np.array([[1.5, 0, 0, 2], [0, -40, 0, 0], [0, 0, 0, 0]])
     )
     np.testing.assert_array_equal(table.labels, [1, 0, 1])
-    assert table.features.nnz == 3
+    assert table.sparse
+    assert len(table.features.data) == 3
 
 
 def test_reads_weights_and_groups() -> None:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
@@ -27,7 +26,9 @@ from algorithms.toolkit.serving import payload_limit
 from tests.unit.algorithms.conftest import digits
 
 CENTERS = np.array([[0, 0, 0], [3, 4, 0]], dtype=np.float32)
+ROW = np.array([[3, 4, 2]], dtype=np.float32)
 MEGABYTE = 1024 * 1024
+Body = bytes | str | Iterator[bytes]
 
 
 class Server:
@@ -73,7 +74,7 @@ class Server:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def ask(
-        self, method: str, path: str, body: Any = None, **headers: str
+        self, method: str, path: str, body: Body | None = None, **headers: str
     ) -> tuple[int, str | None, bytes]:
         connection = self.connect()
         names = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -83,7 +84,7 @@ class Server:
         connection.close()
         return found
 
-    def invoke(self, body: Any, kind: str, accept: str = "*/*") -> tuple[int, str | None, bytes]:
+    def invoke(self, body: Body, kind: str, accept: str = "*/*") -> tuple[int, str | None, bytes]:
         return self.ask("POST", "/invocations", body, Content_Type=kind, Accept=accept)
 
     def workers(self) -> list[psutil.Process]:
@@ -151,10 +152,10 @@ ANSWER = {"closest_cluster": 1.0, "distance_to_cluster": 2.0}
             b'{"instances":[{"data":{"features":{"keys":[0,1,2],"shape":[3],"values":[3,4,2]}}}]}',
         ),
         ("application/jsonlines", b'{"features":[3,4,2]}\n'),
-        ("application/x-recordio-protobuf", recordio.write(Table(CENTERS[1:] + [0, 0, 2]))),
+        ("application/x-recordio-protobuf", recordio.write(Table(ROW))),
         (
             "application/x-recordio-protobuf",
-            recordio.write(Table(csr_matrix(CENTERS[1:] + [0, 0, 2]))),
+            recordio.write(Table(csr_matrix(ROW))),
         ),
     ],
 )
@@ -269,11 +270,13 @@ def test_xgboost_is_ready_within_two_seconds_and_answers_as_the_library(
         assert (status, kind) == (200, "text/csv")
         booster = xgboost.Booster(model_file=str(booster_folder / "model" / "xgboost-model"))
         expected = booster.predict(xgboost.DMatrix(rows))
-        np.testing.assert_array_equal(np.float32(answer.decode().split(",")), expected)
+        np.testing.assert_array_equal(
+            np.array(answer.decode().split(","), dtype=np.float32), expected
+        )
         libsvm = "\n".join(" ".join(f"{i}:{x:g}" for i, x in enumerate(row)) for row in rows)
         _, _, scores = server.invoke(libsvm, "text/libsvm", "application/json")
         found = [answer["score"] for answer in json.loads(scores)["predictions"]]
-        np.testing.assert_array_equal(np.float32(found), expected)
+        np.testing.assert_array_equal(np.array(found, dtype=np.float32), expected)
 
 
 def test_stops_by_sigterm_after_the_answer_under_way(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_reads_handwriting_and_predicts_what_the_library_does_bit_for_bit(new_jo
     np.testing.assert_array_equal(scores, direct.predict(xgboost.DMatrix(features[SPLIT:])))
 
     line = next(line for line in job.log.splitlines() if line.startswith("[29]"))
-    name, train, validation = line.split("\t")
+    _, train, validation = line.split("\t")
     assert train.startswith("train-mlogloss:0.0")
     assert validation.startswith("validation-mlogloss:")
 
@@ -145,8 +145,8 @@ def test_the_second_column_is_the_weight_when_asked(new_job: NewJob) -> None:
 
 
 # A value of each hyperparameter, with what else it needs.
-BINARY = {"objective": "binary:logistic"}
-DART = {"booster": "dart"}
+BINARY: dict[str, object] = {"objective": "binary:logistic"}
+DART: dict[str, object] = {"booster": "dart"}
 EVERY: dict[str, tuple[object, dict[str, object]]] = {
     "num_class": (2, {"objective": "multi:softmax"}),
     "num_round": (3, {}),
@@ -435,5 +435,5 @@ def test_an_artifact_that_would_execute_something_is_refused_unread(tmp_path: Pa
 
 def test_a_folder_without_a_model_is_refused_with_what_it_holds(tmp_path: Path) -> None:
     (tmp_path / "other.bin").touch()
-    with pytest.raises(CustomerError, match="no file xgboost-model; it holds other.bin"):
+    with pytest.raises(CustomerError, match=r"no file xgboost-model; it holds other\.bin"):
         module.load(tmp_path)
