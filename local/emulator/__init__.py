@@ -4,53 +4,62 @@ ministack is pinned exactly; each module here holds one kind of touch, and a tes
 `tests/contract/emulator` fails when an upgrade moves what it touches.
 
 environment
-    Variables that ministack reads while it is imported: AUTH, BIND_HOST, GATEWAY_PORT, STATE_DIR,
-    TMPDIR and others. Its listeners of other protocols stay off, containers are never used.
+    Variables that ministack reads while it is imported: AUTH, BIND_HOST, GATEWAY_PORT,
+    STATE_DIR, TMPDIR and others. Its listeners of other protocols stay off, containers are
+    never used.
 running
-    `ministack.app.app` behind an ASGI front with this project's own paths (/_smp/ready, /_smp/calls,
-    /_smp/faults); `core.lambda_runtime.reset` ends the workers.
+    `ministack.app.app` behind an ASGI front with this project's own paths (/_smp/ready,
+    /_smp/calls, /_smp/faults); `core.lambda_runtime.reset` ends the workers.
 services, sagemaker
     `app.SERVICE_HANDLERS`, `core.router.SERVICE_PATTERNS` and `detect_service` in both modules:
-    sagemaker and runtime.sagemaker sign with one credential scope. `core.iam_evaluator.enforce` is
-    called with the permissions that the service names, among them iam:PassRole.
+    sagemaker and runtime.sagemaker sign with one credential scope. `core.iam_evaluator.enforce`
+    is called with the permissions that the service names, among them iam:PassRole.
 identity
     `core.iam_evaluator.enforce` is recorded; `_resolve_condition_key` lets loopback count as a
-    secure transport. `evaluate_resource_policy` reads trust policies, `sts.register_session` keeps
-    the sessions of roles that services assume.
+    secure transport. `evaluate_resource_policy` reads trust policies, `sts.register_session`
+    keeps the sessions of roles that services assume.
 encryption
-    `iam_actions.s3_additional_checks`, `iam_evaluator.enforce`, `iam_actions.access_denied_response`
-    and `s3._resolve_sse_write_headers`: S3, SNS and DynamoDB use a customer managed key with the
-    caller's permissions, and an object that is put with aws:kms alone takes the bucket's key.
+    `iam_actions.s3_additional_checks`, `iam_evaluator.enforce`,
+    `iam_actions.access_denied_response` and `s3._resolve_sse_write_headers`: S3, SNS and
+    DynamoDB use a customer managed key with the caller's permissions, and an object that is put
+    with aws:kms alone takes the bucket's key.
 functions
-    `core.lambda_runtime._detect_runtime_binary`, `_PYTHON_WORKER_SCRIPT`, `Worker.invoke` and its
-    `subprocess`: functions see the standard library, boto3 and their own package, and an exception
-    keeps its type, for Retry and Catch. `lambda_svc._emit_lambda_logs` asks the function's role.
+    `core.lambda_runtime._detect_runtime_binary`, `_PYTHON_WORKER_SCRIPT`, `Worker.invoke` and
+    its `subprocess`: functions see the standard library, boto3 and their own package, and an
+    exception keeps its type, for Retry and Catch. `lambda_svc._emit_lambda_logs` asks the
+    function's role.
 step_functions
-    `stepfunctions._execute_task`, `_invoke_resource`, `_invoke_with_callback`, `_call_lambda` and
-    `_AWS_SDK_SERVICE_MAP`: tasks are evaluated under the machine's role, and a function that fails
-    before it used its token fails the task in place of letting it wait.
+    `stepfunctions._execute_task`, `_invoke_resource`, `_invoke_with_callback`, `_call_lambda`
+    and `_AWS_SDK_SERVICE_MAP`: tasks are evaluated under the machine's role, and a function
+    that fails before it used its token fails the task in place of letting it wait.
 state_machine_logs
-    `stepfunctions._add_event` and `_create_state_machine`, and the CloudFormation type: histories
-    go to the log group, once the role may set up the delivery.
+    `stepfunctions._add_event` and `_create_state_machine`, and the CloudFormation type:
+    histories go to the log group, once the role may set up the delivery.
 events
     `eventbridge._invoke_target`: a target's own policy, or the target's role, must let it in.
     `_put_events(..., allow_aws_source=True)` in aws.py sends SageMaker's events.
 cloudformation, cloudformation_permissions
-    `cloudformation._ACTION_HANDLERS` and `app.SERVICE_HANDLERS`: the RoleARN of a stack is kept, and
-    must be passable. `provisioners._provision_resource`, `_update_resource` and `_delete_resource`:
-    each resource is evaluated under that role, or under the caller's policies without one.
-    `stacks._runs_on_worker_thread`: SageMaker's types call back over HTTP and wait.
-    `stacks._sends_back_failed_update`: an endpoint's failed update is sent back.
+    `cloudformation._ACTION_HANDLERS` and `app.SERVICE_HANDLERS`: the RoleARN of a stack is
+    kept, and must be passable. `provisioners._provision_resource`, `_update_resource` and
+    `_delete_resource`: each resource is evaluated under that role, or under the caller's
+    policies without one. `stacks._runs_on_worker_thread`: SageMaker's types call back over HTTP
+    and wait. `stacks._sends_back_failed_update`: an endpoint's failed update is sent back.
 cloudformation_sagemaker, cloudformation_scaling
-    `provisioners._RESOURCE_HANDLERS`, `_REPLACING_PROPERTIES` and `_STACK_TAG_PROPERTY`: the types
-    of SageMaker and of Application Auto Scaling.
+    `provisioners._RESOURCE_HANDLERS`, `_REPLACING_PROPERTIES` and `_STACK_TAG_PROPERTY`: the
+    types of SageMaker and of Application Auto Scaling.
 cloudformation_gaps
-    `provisioners._S3_BUCKET_CONFIGURATIONS`: encryption, lifecycle, access logs, ownership and tags
-    of buckets; a property that would be ignored is refused, and so is deleting a bucket with objects.
+    `provisioners._S3_BUCKET_CONFIGURATIONS`: encryption, lifecycle, access logs, ownership and
+    tags of buckets; a property that would be ignored is refused, and so is deleting a bucket
+    with objects.
+custom_resources
+    `lambda_svc._execute_function_with_config_scope` and `cloudformation.custom_resource`: a
+    function that failed answers with its error, in place of an hour's silence.
 cloudformation_conditions
-    `_evaluate_conditions` of four modules: functions and pseudo parameters inside of conditions.
+    `_evaluate_conditions` of four modules: functions and pseudo parameters inside of
+    conditions.
 autoscaling
-    `iam_actions.SERVICE_TO_IAM_NAMESPACE`, and moto's backend of Application Auto Scaling in process.
+    `iam_actions.SERVICE_TO_IAM_NAMESPACE`, and moto's backend of Application Auto Scaling in
+    process.
 aws
     What the SageMaker service sees of all this: clients and decisions in the name of a role.
 """

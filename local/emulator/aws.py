@@ -43,7 +43,8 @@ class EmulatorAws:
                 import boto3
                 from botocore.config import Config
 
-                client = self._clients[service, key] = boto3.session.Session().client(
+                make: Any = boto3.session.Session().client
+                client = self._clients[service, key] = make(
                     service,
                     region_name=REGION,
                     endpoint_url=self.endpoint_url,

@@ -1,8 +1,10 @@
 """Stacks act as AWS lets them: with the stack's service role, or with the caller's own policies."""
 
+import asyncio
 import contextvars
 import functools
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -12,6 +14,7 @@ from local.emulator import (
     cloudformation_permissions,
     cloudformation_sagemaker,
     cloudformation_scaling,
+    custom_resources,
     identity,
     state_machine_logs,
 )
@@ -25,6 +28,10 @@ _acting: contextvars.ContextVar[str] = contextvars.ContextVar("smp_acting", defa
 # The key that signed the request being served.
 _signer: contextvars.ContextVar[str] = contextvars.ContextVar("smp_signer", default=ROOT_ACCESS_KEY)
 
+# A client looks at once, then every five seconds: an answer that waits until a short operation is
+# done saves most of them the five seconds.
+_DEPLOYING = ("CreateStack", "UpdateStack", "DeleteStack", "ExecuteChangeSet")
+_PATIENCE_SECONDS = 4.0
 _WRITES = ("CreateStack", "UpdateStack", "DeleteStack", "CreateChangeSet", "ExecuteChangeSet")
 
 
@@ -40,6 +47,7 @@ def install(service: Any) -> None:
     cloudformation_gaps.install()
     cloudformation_conditions.install()
     state_machine_logs.install()
+    custom_resources.install()
     _remember_roles()
     _evaluate_resources(service)
     _leave_the_loop()
@@ -107,8 +115,11 @@ def _remember_roles() -> None:
             status, out_headers, out = await serve(method, path, headers, body, query)
         finally:
             _signer.reset(token)
-        if form.get("Action", [""])[0] == "DescribeStacks" and status == 200:
+        action = form.get("Action", [""])[0]
+        if action == "DescribeStacks" and status == 200:
             out = _with_role_arns(out)
+        if action in _DEPLOYING and status == 200:
+            await _settled(form)
         return status, out_headers, out
 
     app.SERVICE_HANDLERS["cloudformation"] = served
@@ -141,6 +152,20 @@ def _remember_roles() -> None:
         cloudformation._ACTION_HANDLERS[action] = remembering(
             action, cloudformation._ACTION_HANDLERS[action]
         )
+
+
+async def _settled(form: Mapping[str, list[str]]) -> None:
+    from ministack.services.cloudformation import handlers
+
+    name = form.get("StackName", [""])[0]
+    change_set = _change_set(dict(form)) if not name else None
+    name = str(change_set["StackName"]) if change_set else name
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        stack = handlers._resolve_stack(name)
+        if stack is None or not str(stack["StackStatus"]).endswith("_IN_PROGRESS"):
+            return
+        await asyncio.sleep(0.02)
 
 
 def _change_set(params: dict[str, Any]) -> dict[str, Any] | None:

@@ -109,7 +109,7 @@ def python_worker(script: str, packages: Path) -> str:
     for line in (_INIT_FAILED, _FAILED):
         if line not in script:
             raise RuntimeError(
-                f"ministack's Python worker no longer holds {line!r}; see local/emulator/functions.py"
+                f"ministack's Python worker no longer holds {line!r}: see {__name__}"
             )
     return (
         _PRELUDE.format(packages=str(packages))

@@ -81,7 +81,7 @@ async def _serve(service: Any, settings: Settings) -> None:
         await stop.wait()
         _watchdog()
 
-    await hypercorn_serve(front(service), config, shutdown_trigger=stopped)  # type: ignore[arg-type]
+    await hypercorn_serve(front(service), config, shutdown_trigger=stopped)
 
 
 def _watchdog() -> None:

@@ -37,7 +37,8 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def client(self, service: str, **credentials: str) -> Any:
-        return boto3.session.Session().client(
+        make: Any = boto3.session.Session().client
+        return make(
             service,
             region_name=REGION,
             endpoint_url=self.url,
@@ -126,7 +127,7 @@ def started(state: Path, port: int, *arguments: str) -> Server:
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{script.parents[1]}"},
     )
     server = Server(port, process, state)
     deadline = time.monotonic() + 30

@@ -1,12 +1,8 @@
 """Runs the emulator with the fake service; arguments as `python -m local.server` takes them."""
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from fake_sagemaker import FakeSageMaker
-
+from emulator.fake_sagemaker import FakeSageMaker
 from local import server
 from local.emulator import environment, running
 
