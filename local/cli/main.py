@@ -1,5 +1,7 @@
 """The command line as a whole: its commands, in the order in which one meets them."""
 
+from collections.abc import Callable
+
 import typer
 
 from local.cli import demo, endpoints, logs, platform, training
@@ -19,7 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-PANELS = {
+PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "The platform": (platform.up, platform.down, platform.status, platform.env),
     "Models": (training.train, endpoints.deploy, endpoints.invoke, logs.logs),
     "All at once": (demo.demo,),

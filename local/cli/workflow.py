@@ -15,7 +15,11 @@ from local.cli.tailing import TRAINING_GROUP, Metrics, Tail, metrics_of
 from local.platform.errors import PlatformError
 
 PAUSE = 0.25
-CONSOLE = "http://127.0.0.1"
+TRAIN = "Train"
+# States that a person need not tell apart from the step to which they belong.
+STEPS = {"WaitForStack": "Deploy", "CheckDeployment": "Deploy"}
+# States that tell of a failure and are not its reason.
+EPILOGUE = ("ReportFailure", "Failed")
 
 
 class Follower(Protocol):
@@ -91,9 +95,10 @@ class _Tracker:
         )
         events = [event for page in pages for event in page["events"]]
         for event in events[self._seen :]:
-            entered = event.get("stateEnteredEventDetails", {})
-            if name := entered.get("name"):
-                self._enter(name, entered.get("input", ""))
+            # Choices and passes take no time, and mean nothing to the one who waits.
+            if event["type"] in ("TaskStateEntered", "WaitStateEntered"):
+                entered = event["stateEnteredEventDetails"]
+                self._enter(entered["name"], entered.get("input", ""))
         self._seen = len(events)
         self._measure()
 
@@ -108,18 +113,21 @@ class _Tracker:
             self._shown.end(self.state)
 
     def _enter(self, name: str, given: str) -> None:
+        name = STEPS.get(name, name)
+        if name == self.state or name in EPILOGUE:
+            return
         if self.state:
             self._measure()
-            self._shown.end(self.state, self._metrics.words() if self._measures() else "")
+            self._shown.end(self.state, self._values())
         self.state = name
         self._shown.begin(name)
         self.job = self.job or _job_name(given)
 
-    def _measures(self) -> bool:
-        return self.state == "Train" and self._metrics is not None
+    def _values(self) -> str:
+        return self._metrics.words() if self._metrics and self.state == TRAIN else ""
 
     def _measure(self) -> None:
-        if not self.job or self.state != "Train":
+        if not self.job or self.state != TRAIN:
             return
         if self._metrics is None:
             try:
@@ -161,6 +169,6 @@ def _reason(error: str, cause: str) -> str:
 
 
 def _remedy(tracker: _Tracker) -> str:
-    if tracker.job and tracker.state.lower() == "train":
+    if tracker.job and tracker.state == TRAIN:
         return f"What the job printed: smp logs {tracker.job}"
     return "Correct the request; docs/schemas/job-request.schema.json says what may stand in it."

@@ -60,8 +60,8 @@ def make_administrator(home: Home, url: str) -> Credentials:
         iam.create_user(UserName=USER)
     except iam.exceptions.EntityAlreadyExistsException:
         # An interrupted `up` made the user, and nobody knows the secret of its key any more.
-        for key in iam.list_access_keys(UserName=USER)["AccessKeyMetadata"]:
-            iam.delete_access_key(UserName=USER, AccessKeyId=key["AccessKeyId"])
+        for old in iam.list_access_keys(UserName=USER)["AccessKeyMetadata"]:
+            iam.delete_access_key(UserName=USER, AccessKeyId=old["AccessKeyId"])
     iam.put_user_policy(
         UserName=USER, PolicyName="Administrator", PolicyDocument=json.dumps(POLICY)
     )

@@ -3,6 +3,7 @@
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from local.platform import assembly, credentials, deployment, server
 from local.platform.commands import Cancelled, Commands
@@ -92,7 +93,7 @@ def _up(
     return platform
 
 
-def _first_failure(*futures: "Future[Platform] | Future[Path]") -> None:
+def _first_failure(*futures: "Future[Any]") -> None:
     """Wait for all, and raise the first real failure as soon as there is one."""
     done, _ = wait(futures, return_when=FIRST_EXCEPTION)
     failures = [error for future in done if (error := future.exception())]

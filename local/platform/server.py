@@ -24,7 +24,9 @@ READY_SECONDS = 90.0
 STOP_SECONDS = 10.0
 # Inherited by all that the server starts: by it, `down` finds what outlived its parent.
 MARK = "SMP_SERVER_HOME"
-COMMAND = (sys.executable, "-m", "local.server")
+# Waits and retries of state machines are made for a service that takes minutes; here nothing does.
+WAIT_SCALE = 0.1
+COMMAND = (sys.executable, "-m", "local.server", "--wait-scale", str(WAIT_SCALE))
 
 
 @dataclass(frozen=True)
@@ -167,8 +169,10 @@ def check_port(port: int) -> None:
 def _holder(port: int) -> str:
     try:
         for connection in psutil.net_connections("tcp"):
-            listens = connection.status == psutil.CONN_LISTEN and connection.laddr[1] == port
-            if listens and connection.pid:
+            address = connection.laddr
+            if connection.status != psutil.CONN_LISTEN or not address or not connection.pid:
+                continue
+            if address.port == port:
                 process = psutil.Process(connection.pid)
                 return f"{process.name()} (process {process.pid}: {' '.join(process.cmdline())})"
     except psutil.Error:
