@@ -66,9 +66,7 @@ def train(job: Job) -> None:
     random = np.random.default_rng(0)
     factor = _auto(settings.get("extra_center_factor"), AUTO_EXTRA_CENTER_FACTOR)
     stream = Stream(
-        count=min(
-            k * _auto(settings["extra_center_factor"], AUTO_EXTRA_CENTER_FACTOR), points.rows
-        ),
+        count=min(k * factor, points.rows),
         init_method=settings["init_method"],
         half_life=int(settings["half_life_time_size"]),
         random=random,
@@ -312,8 +310,8 @@ def save(folder: Path, centers: npt.NDArray[np.float32]) -> None:
 class Model:
     """The centres, to which requests are compared."""
 
-    accepts = (content.CSV, content.JSON, content.JSON_LINES, content.RECORDIO)
-    answers = (content.JSON, content.JSON_LINES, content.CSV, content.RECORDIO)
+    accepts: tuple[str, ...] = (content.CSV, content.JSON, content.JSON_LINES, content.RECORDIO)
+    answers: tuple[str, ...] = (content.JSON, content.JSON_LINES, content.CSV, content.RECORDIO)
 
     def __init__(self, centers: npt.NDArray[np.float32]) -> None:
         self.centers = centers

@@ -598,8 +598,8 @@ _ALL_KEYS = set[str]().union(*_SELECTABLE.values())
 class Model:
     """One booster, or those of a cross validation, whose mean is the answer."""
 
-    accepts = (content.CSV, content.LIBSVM, content.RECORDIO)
-    answers = (content.CSV, content.JSON, content.JSON_LINES, content.RECORDIO)
+    accepts: tuple[str, ...] = (content.CSV, content.LIBSVM, content.RECORDIO)
+    answers: tuple[str, ...] = (content.CSV, content.JSON, content.JSON_LINES, content.RECORDIO)
     missing = True
 
     def __init__(self, boosters: Sequence[Any], selected: Sequence[str] = ()) -> None:

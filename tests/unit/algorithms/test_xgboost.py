@@ -19,6 +19,7 @@ from algorithms.catalog import algorithm
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats import recordio
 from algorithms.toolkit.formats.table import Table
+from algorithms.toolkit.serving import invoke
 from tests.unit.algorithms.conftest import JobFolder, csv, digits
 
 NewJob = Callable[[str], JobFolder]
@@ -410,6 +411,20 @@ def test_selected_outputs_are_given_in_the_order_asked_for(
     assert answer["probabilities"] == answer["raw_scores"] == [1 - score, score]
     assert np.isnan(answer["predicted_score"])
     assert model.csv([answer], batch=False).startswith('1,"[0, 1]",0.')
+
+
+def test_scores_are_joined_by_commas_and_in_batch_one_a_line(binary_model: Path) -> None:
+    model = module.load(binary_model)
+    answers = [{"score": 0.25}, {"score": 0.5}]
+    assert model.csv(answers, batch=False) == "0.25,0.5"
+    assert model.csv(answers, batch=True) == "0.25\n0.5\n"
+
+
+def test_a_request_may_leave_out_features(binary_model: Path) -> None:
+    model = module.load(binary_model)
+    _, _, answer = invoke(model, b",".join([b""] * 64), "text/csv", None, batch=False)
+    nothing = np.full((1, 64), np.nan, dtype=np.float32)
+    assert float(answer) == model.scores(Table(nothing))[0]
 
 
 def test_an_output_that_does_not_exist_is_refused_at_the_start(
