@@ -232,7 +232,7 @@ class _Kind:
         try:
             answer: dict[str, Any] = self._service.call(
                 operation,
-                parameters(operation, params),
+                parameters(operation, _without_own_tags(params)),
                 caller_arn=identity.principal_of(self._acting_key()),
             )
         except Exception as error:
@@ -266,3 +266,10 @@ def _is_missing(message: str) -> bool:
 def arn_of(kind: str, name: str, region: str) -> str:
     """The ARN that a SageMaker resource of this account has."""
     return f"arn:aws:sagemaker:{region}:{ACCOUNT}:{kind}/{name.lower()}"
+
+
+def _without_own_tags(props: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The properties without the tags that CloudFormation adds, which callers may not set."""
+    if not props.get("Tags"):
+        return props
+    return {**props, "Tags": [t for t in props["Tags"] if not t["Key"].startswith("aws:")]}
