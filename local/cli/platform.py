@@ -99,7 +99,7 @@ def status() -> None:
     seconds = time.time() - platform.server.created
     out.print(
         f"[bold]Server[/]   {platform.url}  process {process.pid}  up"
-        f" {seconds / 60:.0f} min  {size(_memory(rows))} in {len(rows)} processes"
+        f" {seconds / 60:.0f} min  {size(memory(rows))} in {len(rows)} processes"
     )
     out.print(f"[bold]Folder[/]   {escape(str(home.path))}")
     _stacks(aws)
@@ -107,7 +107,7 @@ def status() -> None:
     _jobs(aws)
 
 
-def _memory(processes: list[psutil.Process]) -> int:
+def memory(processes: list[psutil.Process]) -> int:
     """Resident bytes, with what is shared counted once where the system tells."""
     total = 0
     for process in processes:

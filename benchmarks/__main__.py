@@ -1,0 +1,46 @@
+"""`make bench`: every figure that the README reports; name some to measure only those."""
+
+import sys
+from collections.abc import Callable
+
+from benchmarks import calls, endpoint, first_prediction, job, memory, synthesis
+from benchmarks.measuring import Figure, machine, own_platform
+from local.cli.aws import Aws
+
+ON_A_PLATFORM: dict[str, Callable[[Aws], list[Figure]]] = {
+    # First, before any job has been there.
+    "memory": memory.measure,
+    "calls": calls.measure,
+    "job": job.measure,
+    "endpoint": endpoint.measure,
+}
+ALONE: dict[str, Callable[[], list[Figure]]] = {
+    "synthesis": synthesis.measure,
+    "demo": first_prediction.measure,
+}
+
+
+def main() -> None:
+    """Measure what was named, or all, and print a line for each figure as it comes."""
+    known = [*ON_A_PLATFORM, *ALONE]
+    wanted = sys.argv[1:] or known
+    if unknown := set(wanted) - set(known):
+        sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
+    print(machine(), flush=True)
+    if any(name in ON_A_PLATFORM for name in wanted):
+        with own_platform() as aws:
+            for name, measure in ON_A_PLATFORM.items():
+                if name in wanted:
+                    _show(measure(aws))
+    for name, alone in ALONE.items():
+        if name in wanted:
+            _show(alone())
+
+
+def _show(figures: list[Figure]) -> None:
+    for figure in figures:
+        print(figure.line(), flush=True)
+
+
+if __name__ == "__main__":
+    main()
