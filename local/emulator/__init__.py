@@ -18,6 +18,8 @@ identity
     `core.iam_evaluator.enforce` is recorded; `_resolve_condition_key` lets loopback count as a
     secure transport. `evaluate_resource_policy` reads trust policies, `sts.register_session`
     keeps the sessions of roles that services assume.
+condition_keys
+    `iam_actions.request_tag_context`: the namespace of PutMetricData.
 encryption
     `iam_actions.s3_additional_checks`, `iam_evaluator.enforce`,
     `iam_actions.access_denied_response` and `s3._resolve_sse_write_headers`: S3, SNS and

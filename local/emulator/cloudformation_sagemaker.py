@@ -73,7 +73,12 @@ def parameters(operation: str, props: Mapping[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(given) - set(shape.members))
     if unknown:
         raise ValueError(f"Encountered unsupported property {unknown[0]}")
-    return {name: _typed(shape.members[name], value) for name, value in given.items()}
+    typed = {name: _typed(shape.members[name], value) for name, value in given.items()}
+    policy = (typed.get("DeploymentConfig") or {}).get("BlueGreenUpdatePolicy") or {}
+    if "TrafficRoutingConfiguration" in policy:
+        # The type lets it out where there is nothing to wait for; the operation does not.
+        policy["TrafficRoutingConfiguration"].setdefault("WaitIntervalInSeconds", 0)
+    return typed
 
 
 @cache

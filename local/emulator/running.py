@@ -22,9 +22,17 @@ _logger = logging.getLogger("smp")
 
 def install(service: Any, settings: Settings) -> None:
     """Put every touch of this folder in place, once a process."""
-    from local.emulator import cloudformation, encryption, events, functions, step_functions
+    from local.emulator import (
+        cloudformation,
+        condition_keys,
+        encryption,
+        events,
+        functions,
+        step_functions,
+    )
 
     identity.install()
+    condition_keys.install()
     encryption.install()
     sagemaker.mount(service)
     functions.install(settings)

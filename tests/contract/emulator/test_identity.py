@@ -113,3 +113,13 @@ def test_a_rule_reaches_only_a_function_that_lets_events_in(server: Server) -> N
 
     seen = eventually(lines, lambda found: any("2222" in line for line in found))
     assert not any("1111" in line for line in seen)
+
+
+def test_metrics_are_confined_to_the_namespace_that_a_policy_names(server: Server) -> None:
+    inside = {"StringEquals": {"cloudwatch:namespace": "Mine"}}
+    server.role("id-metrics", "", allow("cloudwatch:PutMetricData", **inside), trust=HERE)
+    cloudwatch = server.assumed("cloudwatch", "id-metrics")
+    data = [{"MetricName": "m", "Value": 1.0}]
+    cloudwatch.put_metric_data(Namespace="Mine", MetricData=data)
+    with pytest.raises(ClientError, match="cloudwatch:PutMetricData"):
+        cloudwatch.put_metric_data(Namespace="Other", MetricData=data)
