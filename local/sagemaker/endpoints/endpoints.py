@@ -90,6 +90,7 @@ class Endpoints:
             thread.start()
         for thread in [*enders, *threads]:
             thread.join(timeout=self._around.limits.server_stop + 5)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def find(self, name: str) -> LiveEndpoint | None:
         """Find an endpoint that can be asked."""

@@ -13,6 +13,7 @@ from local.sagemaker.faults import Faults
 from local.sagemaker.roles import Role
 from local.sagemaker.store import Document, Store
 from local.sagemaker.tags import Tags
+from local.sagemaker.training.artifacts import MODEL
 from local.sagemaker.training.checks import check, check_access
 from local.sagemaker.training.run import Run, Surroundings
 
@@ -91,7 +92,7 @@ class TrainingJobs:
             "SecondaryStatusTransitions": [
                 _transition("Starting", "Preparing the instances for training", now)
             ],
-            "ModelArtifacts": {},
+            "ModelArtifacts": {"S3ModelArtifacts": _artifact(params)},
             "CreationTime": now,
             "LastModifiedTime": now,
         }
@@ -234,6 +235,12 @@ def _name_taken(arn: str) -> Exception:
         "Training job names must be unique within an AWS account and region, and a training job "
         f"with this name already exists ({arn})"
     )
+
+
+def _artifact(params: Mapping[str, Any]) -> str:
+    """Where the model goes; as on AWS it is told from the start, whether or not it gets there."""
+    path = params["OutputDataConfig"]["S3OutputPath"].rstrip("/")
+    return f"{path}/{params['TrainingJobName']}/output/{MODEL}"
 
 
 def _transition(status: str, message: str, at: float) -> dict[str, Any]:

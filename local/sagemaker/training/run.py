@@ -73,6 +73,7 @@ class Run:
         self._process: Process | None = None
         self._stopping = ""
         self._call_failure = ""
+        self._failure = ""
         self._began = 0.0
         host = f"{job['TrainingJobName']}/{container.HOST}"
         self._metrics = Metrics(self._role, host, self._definitions())
@@ -146,6 +147,8 @@ class Run:
             raise JobFailed(f"ClientError: {self._call_failure}")
         if self._process is not None:
             self._upload()
+        if self._failure:
+            raise JobFailed(self._failure)
         self._end("Completed")
 
     def _train(self) -> None:
@@ -184,20 +187,19 @@ class Run:
         if self._call_failure:
             raise JobFailed(f"ClientError: {self._call_failure}")
         if exit_code and not self._stopping:
-            raise JobFailed(self._reason(exit_code))
+            # As on AWS, what a job that fails has written so far is uploaded all the same.
+            self._failure = self._reason(exit_code)
 
     def _upload(self) -> None:
         """Store what lies in the model and output folders, both at the same time."""
         self._advance("Uploading", "Uploading generated training model")
-        output = self._job["OutputDataConfig"]
-        bucket, prefix = s3.parse(output["S3OutputPath"].rstrip("/"))
-        base = "/".join(filter(None, (prefix, self._job["TrainingJobName"], "output")))
+        key = self._job["OutputDataConfig"].get("KmsKeyId", "")
+        model = self._job["ModelArtifacts"]["S3ModelArtifacts"]
+        bucket, base = s3.parse(model.rpartition("/")[0])
 
         def store(folder: Path, name: str) -> None:
             artifacts.pack(folder, self._folder / name)
-            self._storage.upload(
-                self._folder / name, bucket, f"{base}/{name}", output.get("KmsKeyId", "")
-            )
+            self._storage.upload(self._folder / name, bucket, f"{base}/{name}", key)
 
         with ThreadPoolExecutor(max_workers=2) as pool:
             stored = [
@@ -205,10 +207,12 @@ class Run:
                 pool.submit(store, self._folder / "output" / "data", artifacts.OUTPUT),
             ]
         for one in stored:
-            one.result()
-        self._job["ModelArtifacts"] = {
-            "S3ModelArtifacts": f"s3://{bucket}/{base}/{artifacts.MODEL}"
-        }
+            try:
+                one.result()
+            except CallFailed:
+                # Why the algorithm failed is what its owner must know first.
+                if not self._failure:
+                    raise
 
     def _end(self, status: str, reason: str = "") -> None:
         changes: dict[str, Any] = {}
@@ -222,8 +226,6 @@ class Run:
             }
         if reason:
             changes["FailureReason"] = reason
-        if status == "Completed":
-            changes["ModelArtifacts"] = self._job["ModelArtifacts"]
         if metrics := self._metrics.final():
             changes["FinalMetricDataList"] = metrics
         self._finish(status, self._stopping, **changes)

@@ -1,5 +1,3 @@
-import importlib.util
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,17 +6,8 @@ import pytest
 from moto import mock_aws
 from types_boto3_s3 import S3Client
 
-# Tests are imported by path (--import-mode=importlib), so what they share is registered here.
-_SHARED = Path(__file__).with_name("surroundings.py")
-if "surroundings" not in sys.modules:
-    _spec = importlib.util.spec_from_file_location("surroundings", _SHARED)
-    assert _spec and _spec.loader
-    sys.modules["surroundings"] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(sys.modules["surroundings"])
-
-from surroundings import BUCKET, REGION, TestAws, service  # noqa: E402
-
-from local.sagemaker.service import SageMakerService  # noqa: E402
+from local.sagemaker.service import SageMakerService
+from tests.unit.sagemaker.surroundings import BUCKET, REGION, TestAws, service
 
 
 @pytest.fixture(autouse=True)

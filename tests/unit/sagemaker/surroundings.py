@@ -55,7 +55,7 @@ class TestAws:
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
 
-    def client(self, service: str, role_arn: str) -> Any:  # noqa: ANN401 (as the port)
+    def client(self, service: str, role_arn: str) -> Any:
         self.credentials(role_arn)
         with self._lock:
             if service not in self._clients:

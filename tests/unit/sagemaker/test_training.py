@@ -8,7 +8,11 @@ from typing import Any
 import boto3
 import psutil
 import pytest
-from surroundings import (
+from types_boto3_s3 import S3Client
+
+from local.sagemaker.errors import ServiceError
+from local.sagemaker.service import SageMakerService
+from tests.unit.sagemaker.surroundings import (
     BUCKET,
     IMAGE,
     OWN_IMAGE,
@@ -22,10 +26,6 @@ from surroundings import (
     train,
     until,
 )
-from types_boto3_s3 import S3Client
-
-from local.sagemaker.errors import ServiceError
-from local.sagemaker.service import SageMakerService
 
 
 def _content(bucket: S3Client, job: dict[str, Any], name: str = "model.tar.gz") -> dict[str, str]:
@@ -192,13 +192,18 @@ def test_objects_that_clash_as_file_and_folder_fail_the_job(
     ],
 )
 def test_a_failure_file_becomes_the_failure_reason_with_one_prefix(
-    sagemaker: SageMakerService, aws: TestAws, parameters: dict[str, str], reason: str
+    sagemaker: SageMakerService,
+    aws: TestAws,
+    bucket: S3Client,
+    parameters: dict[str, str],
+    reason: str,
 ) -> None:
     job = train(sagemaker, "failing", HyperParameters=parameters)
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Failed", "Failed")
     assert job["FailureReason"] == reason
     assert aws.events[-1][1]["FailureReason"] == reason
-    assert job["ModelArtifacts"] == {}
+    # As on AWS, what the algorithm wrote before it failed is kept.
+    assert _content(bucket, job)["weights"] == "1"
 
 
 def test_a_long_failure_file_is_cut_and_the_exit_code_kept(sagemaker: SageMakerService) -> None:

@@ -1,0 +1,59 @@
+import asyncio
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import boto3
+import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse, HeadersDict
+from types_boto3_sagemaker import SageMakerClient
+from types_boto3_sagemaker_runtime import SageMakerRuntimeClient
+
+from local.sagemaker.service import SageMakerService
+from tests.unit.sagemaker.conftest import aws, bucket, moto, sagemaker
+from tests.unit.sagemaker.surroundings import REGION
+
+__all__ = ["aws", "bucket", "client", "moto", "runtime", "sagemaker"]
+
+
+class _Raw:
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def stream(self, **_: object) -> list[bytes]:
+        return [self._body]
+
+    def read(self, *_: object) -> bytes:
+        body, self._body = self._body, b""
+        return body
+
+
+def _through(service: SageMakerService, runtime: bool) -> Callable[..., AWSResponse]:
+    """Answer what botocore would send, by the service; botocore itself writes and reads it."""
+
+    def send(request: AWSPreparedRequest, **_: object) -> AWSResponse:
+        handle = service.handle_runtime if runtime else service.handle
+        headers = {
+            name: value.decode() if isinstance(value, bytes) else value
+            for name, value in request.headers.items()
+        }
+        body = request.body or b""
+        sent = body.encode() if isinstance(body, str) else bytes(body)
+        path = urlsplit(request.url).path
+        status, answered, raw = asyncio.run(handle(request.method, path, headers, sent, {}))
+        return AWSResponse(request.url, status, HeadersDict(answered), _Raw(raw))
+
+    return send
+
+
+@pytest.fixture
+def client(sagemaker: SageMakerService) -> SageMakerClient:
+    found = boto3.client("sagemaker", region_name=REGION)
+    found.meta.events.register_first("before-send", _through(sagemaker, False))
+    return found
+
+
+@pytest.fixture
+def runtime(sagemaker: SageMakerService) -> SageMakerRuntimeClient:
+    found = boto3.client("sagemaker-runtime", region_name=REGION)
+    found.meta.events.register_first("before-send", _through(sagemaker, True))
+    return found
