@@ -20,7 +20,7 @@ class InferenceRole(Construct):
         endpoint_name: Name of the endpoint in SageMaker.
         data: Bucket for captured requests, under `capture/`.
         models: Bucket of the models, under `jobs/`.
-        key: Key of both buckets.
+        key: Key of both buckets and of the instances' disks.
         repositories: ARNs of the ECR repositories whose images may serve.
     """
 
@@ -60,6 +60,12 @@ class InferenceRole(Construct):
             ),
             iam.PolicyStatement(
                 sid="EncryptCapture", actions=["kms:GenerateDataKey"], resources=[key.key_arn]
+            ),
+            iam.PolicyStatement(
+                sid="EncryptDisks",
+                actions=["kms:CreateGrant"],
+                resources=[key.key_arn],
+                conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}},
             ),
         ]
         self.role = iam.Role(

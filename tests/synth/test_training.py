@@ -93,6 +93,7 @@ def test_an_endpoint_reads_models_and_writes_only_what_it_captures(template: Tem
         "DecryptModel",
         "CaptureRequests",
         "EncryptCapture",
+        "EncryptDisks",
         "WriteLogs",
         "WriteMetrics",
         "LogInToRegistries",
