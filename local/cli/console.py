@@ -1,6 +1,7 @@
 """What every command shares: the two consoles, steps as they run, and how failures are told."""
 
 import functools
+import os
 import signal
 import threading
 import time
@@ -173,6 +174,11 @@ class Steps:
             else:
                 self._bars.update(task, description=f"[red]✗ {escape(step)}[/]", detail="")
                 self._bars.stop_task(task)
+
+
+def itself() -> str:
+    """How a person calls smp from here: by its name only where the environment is activated."""
+    return "smp" if "VIRTUAL_ENV" in os.environ else ".venv/bin/smp"
 
 
 def size(count: float) -> str:

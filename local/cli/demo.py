@@ -9,17 +9,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from shutil import which
 from typing import Annotated, Any
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.markup import escape
-from rich.panel import Panel
 
 from local.cli import digits, prices, workflow
 from local.cli.aws import Aws
-from local.cli.console import Steps, err, out
+from local.cli.console import Steps, itself, out
 from local.cli.digits import Digits
 from local.cli.tailing import TRAINING_GROUP
 from local.cli.workflow import Outcome
@@ -189,7 +187,7 @@ def _report(
 
 
 def _screen(report: Report, url: str) -> None:
-    answers = report.answers
+    answers, smp = report.answers, itself()
     metrics = "  ".join(f"{name} {value:g}" for name, value in report.metrics.items())
     lines = [
         f"[bold]{answers.accuracy:.1%}[/] of {answers.count} held-out digits named rightly by the"
@@ -209,11 +207,12 @@ def _screen(report: Report, url: str) -> None:
         "  Not counted: storage, requests, logs, alarms and the KMS key.",
         "",
         f"[bold]The platform goes on running[/] at {url}",
-        '  Use boto3 or the AWS CLI on it:  eval "$(smp env)"',
-        "  Look at it:                      smp status; smp logs " + escape(report.job),
-        "  Ask for another prediction:      smp invoke digits --body @row.csv",
-        "  End it, with all it keeps:       smp down",
+        f'  Use boto3 or the AWS CLI on it:  eval "$({smp} env)"',
+        f"  Look at it:                      {smp} status; {smp} logs {escape(report.job)}",
+        f"  Ask for another prediction:      {smp} invoke digits --body @row.csv",
+        f"  End it, with all it keeps:       {smp} down",
     ]
-    out.print(Panel("\n".join(lines), title=f"Done after {report.seconds:.1f} s", expand=False))
-    if which("smp") is None:
-        err.print("smp lies in .venv/bin of the checkout: source .venv/bin/activate")
+    # Without a frame: what one copies from here, an ARN or a URI, must stay in one piece.
+    out.rule(f"[bold green]Done after {report.seconds:.1f} s", align="left")
+    for line in lines:
+        out.print(line)

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from local.cli.aws import Aws
-from local.cli.console import Steps, err, out, size
+from local.cli.console import Steps, err, itself, out, size
 from local.platform import lifecycle, server
 from local.platform.home import PREFIX, default_home
 from local.platform.lifecycle import Platform
@@ -45,9 +45,10 @@ def up(
         f"[bold green]The platform is {words}[/] at {platform.url}"
         f" after {time.monotonic() - began:.1f} s."
     )
-    err.print('  Point a shell at it:  eval "$(smp env)"')
-    err.print("  Train on it:          smp train docs/examples/digits.json")
-    err.print("  End it:               smp down")
+    smp = itself()
+    err.print(f'  Point a shell at it:  eval "$({smp} env)"')
+    err.print(f"  Train on it:          {smp} demo, or {smp} train REQUEST.json")
+    err.print(f"  End it:               {smp} down")
 
 
 def bring_up(port: int | None = None) -> Platform:

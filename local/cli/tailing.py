@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from algorithms import catalog
 from local.cli.aws import Aws
 
 TRAINING_GROUP = "/aws/sagemaker/TrainingJobs"
@@ -100,11 +101,10 @@ class Metrics:
 
 
 def metrics_of(aws: Aws, job: str) -> Metrics:
-    """The metrics that the job's algorithm defines."""
+    """The metrics that the job names, or else those of its built-in algorithm."""
     algorithm = aws.sagemaker.describe_training_job(TrainingJobName=job)["AlgorithmSpecification"]
-    return Metrics(
-        {
-            definition["Name"]: re.compile(definition["Regex"])
-            for definition in algorithm.get("MetricDefinitions", [])
-        }
-    )
+    if definitions := algorithm.get("MetricDefinitions"):
+        return Metrics({one["Name"]: re.compile(one["Regex"]) for one in definitions})
+    name = catalog.resolve_image(algorithm.get("TrainingImage", ""))
+    known = catalog.algorithm(name).metrics if name else ()
+    return Metrics({metric.name: re.compile(metric.regex) for metric in known})

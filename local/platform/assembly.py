@@ -71,7 +71,7 @@ def _make(commands: Commands, made: Path) -> None:
     environment = tool_environment()
     commands.run(
         "stage the functions",
-        [sys.executable, "scripts/build_functions.py"],
+        [sys.executable, "scripts/build_functions.py", "local"],
         environment,
         remedy="Alone it runs with: make functions",
     )
