@@ -282,18 +282,22 @@ def test_xgboost_is_ready_within_two_seconds_and_answers_as_the_library(
 def test_stops_by_sigterm_after_the_answer_under_way(tmp_path: Path) -> None:
     with serving("kmeans", kmeans_model(tmp_path)) as server:
         server.wait()
+        until(lambda: len(server.workers()) == 2, "two workers")
         workers = server.workers()
-        assert len(workers) == 2
-        connection = server.connect()
-        connection.putrequest("POST", "/invocations")
-        connection.putheader("Content-Type", "text/csv")
-        connection.putheader("Content-Length", "6")
-        connection.endheaders(b"3,4")
-        server.process.send_signal(signal.SIGTERM)
-        until(lambda: "Stopping worker-1" in server.log, "the stop")
-        connection.send(b",2\n")
-        assert json.loads(connection.getresponse().read()) == {"predictions": [ANSWER]}
-        connection.close()
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+            connection.sendall(
+                b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
+                b"Content-Length: 6\r\nExpect: 100-continue\r\n\r\n"
+            )
+            # The server says so when it begins to read the body: the request is under way.
+            assert connection.recv(100).startswith(b"HTTP/1.1 100")
+            connection.sendall(b"3,4")
+            server.process.send_signal(signal.SIGTERM)
+            until(lambda: "Stopping worker-1" in server.log, "the stop")
+            connection.sendall(b",2\n")
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            assert json.loads(answer.read()) == {"predictions": [ANSWER]}
         assert server.process.wait(timeout=20) == 0
         assert not [worker for worker in workers if worker.is_running()]
 
