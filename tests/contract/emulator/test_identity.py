@@ -116,7 +116,7 @@ def test_a_rule_reaches_only_a_function_that_lets_events_in(server: Server) -> N
 
 
 def test_metrics_are_confined_to_the_namespace_that_a_policy_names(server: Server) -> None:
-    inside = {"StringEquals": {"cloudwatch:namespace": "Mine"}}
+    inside: dict[str, Any] = {"StringEquals": {"cloudwatch:namespace": "Mine"}}
     server.role("id-metrics", "", allow("cloudwatch:PutMetricData", **inside), trust=HERE)
     cloudwatch = server.assumed("cloudwatch", "id-metrics")
     data = [{"MetricName": "m", "Value": 1.0}]
