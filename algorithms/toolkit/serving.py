@@ -237,11 +237,29 @@ def _model(name: str, folder: Path) -> Model:
 
 def _application(name: str, folder: Path) -> Server:
     """The application of one worker process."""
-    # A forked worker begins with its parent's handler, which would swallow an early stop.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _end_with_parent()
     # Forked workers find the model that their parent loaded; others load it here.
     return Server(_model(name, folder), os.environ)
+
+
+def _stop_workers_from_their_first_instruction() -> None:
+    """Let a stop that reaches a worker while it starts end it.
+
+    A forked worker begins with its parent's handler, which would swallow the signal, and the server
+    would wait for a worker that never ends.
+    """
+    stop = {signal.SIGTERM}
+    mask = signal.pthread_sigmask
+
+    def restored() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        mask(signal.SIG_UNBLOCK, stop)
+
+    os.register_at_fork(
+        before=lambda: mask(signal.SIG_BLOCK, stop),
+        after_in_parent=lambda: mask(signal.SIG_UNBLOCK, stop),
+        after_in_child=restored,
+    )
 
 
 def _end_with_parent() -> None:
@@ -272,6 +290,7 @@ def run(name: str) -> int:
     from granian.constants import HTTPModes, Interfaces
     from granian.server import Server as Granian
 
+    _stop_workers_from_their_first_instruction()
     granian: Any = Granian(
         f"algorithms.{name}",
         address=address,

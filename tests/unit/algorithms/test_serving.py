@@ -302,6 +302,14 @@ def test_stops_by_sigterm_after_the_answer_under_way(tmp_path: Path) -> None:
         assert not [worker for worker in workers if worker.is_running()]
 
 
+@pytest.mark.parametrize("attempt", range(5))
+def test_stops_at_once_while_workers_still_start(attempt: int, tmp_path: Path) -> None:
+    with serving("kmeans", kmeans_model(tmp_path)) as server:
+        until(lambda: "Spawning worker-1" in server.log, "the first worker")
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=15) == 0
+
+
 def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
     with serving("kmeans", kmeans_model(tmp_path)) as server:
         server.wait()
