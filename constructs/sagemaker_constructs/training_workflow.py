@@ -193,7 +193,7 @@ class TrainingWorkflow(Construct):
                 may.rows("GetItem", "UpdateItem", "Query"),
                 may.begin_jobs(),
                 may.pass_execution_role(),
-                may.answer_tasks(),
+                may.answer_tasks(ask=True),
             ),
             "register": function(
                 "register",
@@ -215,7 +215,7 @@ class TrainingWorkflow(Construct):
                     "deploy",
                     "Asks CloudFormation to put a model package into service",
                     table,
-                    may.rows("PutItem", "GetItem", "UpdateItem"),
+                    may.rows("PutItem", "GetItem", "UpdateItem", "DeleteItem"),
                     may.update_stacks(stacks),
                 ),
                 "deployed": function(
@@ -407,15 +407,16 @@ class TrainingWorkflow(Construct):
     def _deployment(self, done: sfn.IChainable) -> tuple[sfn.IChainable, list[tasks.LambdaInvoke]]:
         """Update, look until it is done, and go back when the endpoint does not answer."""
         deploy = self._call("Deploy", "deploy", _ALL, result="$.deployment")
-        deploy.add_retry(
-            errors=["EndpointBusy"],
-            interval=Duration.seconds(10),
-            max_attempts=360,
-            backoff_rate=1,
-        )
         pause = sfn.Wait(self, "WaitForStack", time=sfn.WaitTime.duration(_POLL))
         look = self._call("CheckDeployment", "deployed", _ALL, result="$.deployment")
         restore = self._call("Restore", "deploy", _ALL, result="$.deployment")
+        for asking in (deploy, restore):
+            asking.add_retry(
+                errors=["EndpointBusy"],
+                interval=Duration.seconds(10),
+                max_attempts=360,
+                backoff_rate=1,
+            )
         deploy.next(pause)
         restore.next(pause)
         pause.next(look)

@@ -94,11 +94,15 @@ class WorkflowPermissions:
             conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
         )
 
-    def answer_tasks(self) -> Permission:
-        """Say how a waiting task ended."""
+    def answer_tasks(self, *, ask: bool = False) -> Permission:
+        """Say how a waiting task ended, or `ask` whether it still waits."""
         return _permission(
             "AnswerTasks",
-            ["states:SendTaskSuccess", "states:SendTaskFailure"],
+            [
+                "states:SendTaskSuccess",
+                "states:SendTaskFailure",
+                *(["states:SendTaskHeartbeat"] if ask else []),
+            ],
             ["*"],
             {
                 "*": "The token is the resource: it names one task of one execution, and only the "

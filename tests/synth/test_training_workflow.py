@@ -19,7 +19,7 @@ from sagemaker_constructs.training_workflow import JobDefaults, TrainingWorkflow
 ENDPOINTS = {"digits": "sagemaker-platform-test-endpoint-digits", "pinned": ""}
 
 
-def workflow(code: Path, **changes: Any) -> Stack:
+def workflow(code: Path, **changes: object) -> Stack:
     (code / "jobs").mkdir(exist_ok=True)
     (code / "jobs" / "__init__.py").write_text("")
     app = App()
@@ -129,10 +129,14 @@ def test_each_function_may_only_what_its_work_takes(template: Template) -> None:
         "Validate": log | {"s3:ListBucket"},
         "Train": log | rows | {"dynamodb:PutItem"} | write | begin | answer,
         "Complete": log | rows | {"sagemaker:DescribeTrainingJob"} | answer,
-        "Sweep": log | rows | {"dynamodb:Query"} | begin | answer,
+        "Sweep": log | rows | {"dynamodb:Query"} | begin | answer | {"states:SendTaskHeartbeat"},
         "Register": log | write | {"sagemaker:CreateModelPackage"},
         "Report": log | {"sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"},
-        "Deploy": log | rows | {"dynamodb:PutItem"} | stacks | {"cloudformation:UpdateStack"},
+        "Deploy": log
+        | rows
+        | {"dynamodb:PutItem", "dynamodb:DeleteItem"}
+        | stacks
+        | {"cloudformation:UpdateStack"},
         "Deployed": log
         | stacks
         | {

@@ -1,0 +1,23 @@
+"""Find the jobs of which nobody told that they ended, or that never began."""
+
+import os
+import time
+from typing import Any
+
+from jobs.clients import client
+from jobs.lifecycle import Lifecycle
+from jobs.settings import required
+from jobs.table import JobTable
+
+TABLE = required(os.environ, "JOB_TABLE")
+
+
+def lambda_handler(event: dict[str, Any], context: object) -> dict[str, list[str]]:
+    """Compare the job table with SageMaker; names the jobs that were looked after.
+
+    Each is handled as its own event would have handled it, so that both may come at once.
+    """
+    names = Lifecycle(
+        JobTable(client("dynamodb"), TABLE), client("sagemaker"), client("stepfunctions")
+    ).sweep(int(time.time()))
+    return {"looked_after": names}

@@ -1,0 +1,33 @@
+"""Begin a training job whose end completes the task that waits for it."""
+
+import os
+import time
+from typing import Any
+
+from jobs import records
+from jobs.clients import client
+from jobs.lifecycle import Lifecycle
+from jobs.settings import required
+from jobs.table import JobTable
+
+TABLE = required(os.environ, "JOB_TABLE")
+MODELS = required(os.environ, "MODELS_BUCKET")
+
+
+def lambda_handler(event: dict[str, Any], context: object) -> None:
+    """Write down the request, keep the token and create the job.
+
+    The job's name and its row follow from the execution, so that a second call finds what the
+    first one began. What SageMaker refuses fails the task with SageMaker's own words.
+    """
+    state = event["state"]
+    job = state["job"]
+    records.write(client("s3"), MODELS, job["name"], "request.json", records.text(job["request"]))
+    Lifecycle(
+        JobTable(client("dynamodb"), TABLE), client("sagemaker"), client("stepfunctions")
+    ).begin(
+        token=event["token"],
+        execution=state["execution"],
+        parameters=job["parameters"],
+        now=int(time.time()),
+    )
