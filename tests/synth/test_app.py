@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+FLAGS = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
 EARLIER = '{"version": "55.0.0"}'
 NEEDED = ["app.py", "algorithms", "constructs", "environments", "rules", "stacks"]
 
@@ -28,14 +30,16 @@ def project(tmp_path: Path) -> Path:
 
 
 def _synthesize(project: Path, environment: str | None) -> "subprocess.CompletedProcess[str]":
-    context = f'{{"environment": "{environment}"}}' if environment else "{}"
+    context = dict(FLAGS)
+    if environment:
+        context["environment"] = environment
     paths = [str(project), str(project / "constructs")]
     return subprocess.run(
         [sys.executable, "app.py"],
         cwd=project,
         env={
             **os.environ,
-            "CDK_CONTEXT_JSON": context,
+            "CDK_CONTEXT_JSON": json.dumps(context),
             "CDK_OUTDIR": str(project / "cdk.out"),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": os.pathsep.join(paths),
@@ -111,3 +115,38 @@ def test_functions_that_are_not_staged_are_missed_before_anything_is_written(
     assert result.returncode == 1
     assert "build/functions/aws does not exist: run `make functions` first" in result.stderr
     _assert_nothing_written(project)
+
+
+@pytest.fixture
+def staged(project: Path) -> Path:
+    code = project / "build" / "functions" / "aws"
+    code.mkdir(parents=True)
+    (code / "handler.py").write_text("", encoding="utf-8")
+    return project
+
+
+def _break(path: Path, before: str, after: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert before in text
+    path.write_text(text.replace(before, after), encoding="utf-8")
+
+
+def test_an_environment_synthesizes_into_the_folder_it_is_told(staged: Path) -> None:
+    result = _synthesize(staged, "prod")
+    assert result.returncode == 0, result.stderr
+    written = {path.name for path in (staged / "cdk.out").glob("*.template.json")}
+    assert "sagemaker-platform-prod-endpoint-digits.template.json" in written
+
+
+def test_a_finding_that_nobody_has_acknowledged_ends_synthesis(staged: Path) -> None:
+    constructs = staged / "constructs" / "sagemaker_constructs"
+    _break(constructs / "buckets.py", "enforce_ssl=True", "enforce_ssl=False")
+    _break(
+        constructs / "endpoint.py",
+        "enable_network_isolation=True",
+        "enable_network_isolation=False",
+    )
+    result = _synthesize(staged, "prod")
+    assert result.returncode == 1
+    assert "SageMaker_5" in result.stderr
+    assert "AwsSolutions-S10" in result.stderr
