@@ -10,6 +10,8 @@ class Limits:
     # A training container gets this long between SIGTERM and SIGKILL, a model server the second.
     job_stop: float = 120
     server_stop: float = 30
+    # When the platform itself ends, whoever stopped it waits: this long for all together.
+    close: float = 3
     # A model server must answer /ping with 200 within `startup`, each time within `ping`.
     startup: float = 240
     ping: float = 2

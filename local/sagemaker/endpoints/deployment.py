@@ -102,7 +102,7 @@ class Variant:
         while len(self._servers) > count:
             with self._lock:
                 server, logs = self._servers.pop()
-            _end(server, logs, self._around.limits.invocation)
+            _end(server, logs, self._around.limits.invocation, self._around.limits.server_stop)
         fresh = []
         try:
             for _ in range(count - len(self._servers)):
@@ -111,14 +111,14 @@ class Variant:
                 self._check_ready(server)
         except DeployFailed:
             for server, logs in fresh:
-                _end(server, logs, 0)
+                _end(server, logs, 0, self._around.limits.server_stop)
             raise
         with self._lock:
             if not self._stopped:
                 self._servers += fresh
                 return
         for server, logs in fresh:
-            _end(server, logs, 0)
+            _end(server, logs, 0, self._around.limits.server_stop)
 
     def _check_ready(self, server: ModelServer) -> None:
         problem = server.wait_ready()
@@ -151,7 +151,7 @@ class Variant:
         for server, _ in self._servers:
             server.kill()
 
-    def stop(self, drain: float) -> None:
+    def stop(self, drain: float, grace: float) -> None:
         """End all servers once they have answered what they were asked."""
         with self._lock:
             self._stopped = True
@@ -159,7 +159,7 @@ class Variant:
         if servers:
             with ThreadPoolExecutor(max_workers=len(servers)) as pool:
                 for server, logs in servers:
-                    pool.submit(_end, server, logs, drain)
+                    pool.submit(_end, server, logs, drain, grace)
 
     def _start(self) -> tuple[ModelServer, LogStream]:
         around = self._around
@@ -253,7 +253,7 @@ class Deployment:
                 for _ in pool.map(bring_up, pairs):
                     pass
         except Exception:
-            self.stop(0)
+            self.stop(0, self._around.limits.server_stop)
             raise
 
     def variant(self, name: str) -> Variant | None:
@@ -269,16 +269,16 @@ class Deployment:
             return None
         return random.choices(self.variants, weights)[0]  # noqa: S311 (a share of the traffic)
 
-    def stop(self, drain: float) -> None:
+    def stop(self, drain: float, grace: float) -> None:
         """End every server and leave no file."""
         with ThreadPoolExecutor(max_workers=len(self.variants)) as pool:
             for variant in self.variants:
-                pool.submit(variant.stop, drain)
+                pool.submit(variant.stop, drain, grace)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _end(server: ModelServer, logs: LogStream, drain: float) -> None:
+def _end(server: ModelServer, logs: LogStream, drain: float, grace: float) -> None:
     if drain:
         server.drain(drain)
-    server.stop()
+    server.stop(grace)
     logs.close()

@@ -83,13 +83,15 @@ class Endpoints:
             captures = [c for live in self._live.values() for c in live.captures.values()]
             self._live.clear()
             threads = [*self._threads]
-        for capture in captures:
-            capture.flush()
-        enders = [threading.Thread(target=d.stop, args=[0]) for d in deployments]
+        grace = self._around.limits.close
+        enders = [threading.Thread(target=d.stop, args=[0, grace]) for d in deployments]
+        enders += [threading.Thread(target=capture.flush) for capture in captures]
         for thread in enders:
+            thread.daemon = True
             thread.start()
+        until = time.monotonic() + grace + 2
         for thread in [*enders, *threads]:
-            thread.join(timeout=self._around.limits.server_stop + 5)
+            thread.join(timeout=max(until - time.monotonic(), 0))
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def find(self, name: str) -> LiveEndpoint | None:
@@ -212,7 +214,7 @@ class Endpoints:
             self._change(name, EndpointStatus="Failed", FailureReason=str(error))
             return
         if not self._take_over(name, deployment):
-            deployment.stop(0)
+            deployment.stop(0, self._around.limits.server_stop)
             return
         self._in_service(name, plan, deployment_config)
 
@@ -232,7 +234,7 @@ class Endpoints:
         with self._lock:
             old = self._live.get(name)
         if not self._take_over(name, deployment):
-            deployment.stop(0)
+            deployment.stop(0, self._around.limits.server_stop)
             return
         self._store.put(_PLAN, name, plan)
         self._in_service(name, plan, deployment_config)
@@ -272,7 +274,7 @@ class Endpoints:
         self._forget(endpoint)
 
     def _end(self, live: LiveEndpoint) -> None:
-        live.deployment.stop(self._around.limits.invocation)
+        live.deployment.stop(self._around.limits.invocation, self._around.limits.server_stop)
         for capture in live.captures.values():
             capture.flush()
 
@@ -315,7 +317,9 @@ class Endpoints:
                     return
                 del self._live[name]
             self._change(name, EndpointStatus="Failed", FailureReason=reason)
-            threading.Thread(target=deployment.stop, args=[0], daemon=True).start()
+            threading.Thread(
+                target=deployment.stop, args=[0, self._around.limits.server_stop], daemon=True
+            ).start()
 
         return given_up
 

@@ -80,15 +80,15 @@ class ModelServer:
             self._ready = False
             self._requests.wait_for(lambda: self._in_flight == 0, timeout)
 
-    def stop(self, *, wait: bool = True) -> None:
-        """End the process for good."""
+    def stop(self, grace: float) -> None:
+        """End the process for good, by force when it takes longer than `grace`."""
         self._stopping.set()
         self._ready = False
         process = self._process
         if process is not None:
-            process.stop(self._limits.server_stop)
-        if wait and self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(self._limits.server_stop + 5)
+            process.stop(grace)
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(grace + 5)
 
     def kill(self) -> None:
         """End the process as a crash would."""

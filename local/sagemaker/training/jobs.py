@@ -1,5 +1,6 @@
 """The operations on training jobs, and the record of each."""
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -51,6 +52,7 @@ class TrainingJobs:
 
     def start(self) -> None:
         """Declare failed what was running when the platform ended."""
+        shutil.rmtree(self._folder, ignore_errors=True)
         for job in self._store.all(KIND):
             if job["TrainingJobStatus"] not in _TERMINAL:
                 self._finish(
@@ -70,8 +72,10 @@ class TrainingJobs:
             runs = [*self._runs.values()]
         for run, _ in runs:
             run.kill()
+        until = time.monotonic() + self._around.limits.close
         for _, thread in runs:
-            thread.join(timeout=10)
+            thread.join(timeout=max(until - time.monotonic(), 0))
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def create(self, params: dict[str, Any]) -> dict[str, Any]:
         """Answer CreateTrainingJob; the job runs in the background."""

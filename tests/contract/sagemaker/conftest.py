@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
@@ -27,7 +28,7 @@ class _Raw:
         return body
 
 
-def _through(service: SageMakerService, runtime: bool) -> Callable[..., AWSResponse]:
+def _through(service: SageMakerService, runtime: bool) -> Callable[..., Any]:
     """Answer what botocore would send, by the service; botocore itself writes and reads it."""
 
     def send(request: AWSPreparedRequest, **_: object) -> AWSResponse:
@@ -36,11 +37,12 @@ def _through(service: SageMakerService, runtime: bool) -> Callable[..., AWSRespo
             name: value.decode() if isinstance(value, bytes) else value
             for name, value in request.headers.items()
         }
-        body = request.body or b""
+        body: Any = request.body or b""
         sent = body.encode() if isinstance(body, str) else bytes(body)
         path = urlsplit(request.url).path
         status, answered, raw = asyncio.run(handle(request.method, path, headers, sent, {}))
-        return AWSResponse(request.url, status, HeadersDict(answered), _Raw(raw))
+        received: Any = HeadersDict(answered)
+        return AWSResponse(request.url, status, received, _Raw(raw))
 
     return send
 

@@ -59,7 +59,8 @@ class TestAws:
         self.credentials(role_arn)
         with self._lock:
             if service not in self._clients:
-                client = boto3.client(
+                make: Any = boto3.client
+                client = make(
                     service,
                     region_name=REGION,
                     aws_access_key_id="test",

@@ -407,7 +407,7 @@ def test_a_server_that_dies_is_brought_back(sagemaker: SageMakerService) -> None
     def healed() -> bool:
         code, _, answer = invoke(sagemaker)
         codes.append(code)
-        return code == 200 and answer["pid"] != pid
+        return bool(code == 200 and answer["pid"] != pid)
 
     until(healed)
     assert set(codes) <= {200, 424, 503}
@@ -429,7 +429,7 @@ def test_a_server_that_dies_again_and_again_fails_the_endpoint_with_a_reason(
 
     def failed() -> bool:
         sagemaker.endpoints.kill("e")
-        return described(sagemaker)["EndpointStatus"] == "Failed"
+        return bool(described(sagemaker)["EndpointStatus"] == "Failed")
 
     until(failed)
     shown = described(sagemaker)
@@ -444,7 +444,7 @@ def test_a_server_that_dies_again_and_again_fails_the_endpoint_with_a_reason(
 
 @pytest.mark.parametrize("file", ["broken", "sick"])
 def test_a_server_that_does_not_answer_its_ping_fails_the_endpoint(
-    sagemaker: SageMakerService, bucket: S3Client, file: str
+    sagemaker: SageMakerService, bucket: S3Client, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.put_object(Bucket=BUCKET, Key="models/bad.tar.gz", Body=archive({file: ""}))
     model(sagemaker, "bad")
@@ -452,10 +452,14 @@ def test_a_server_that_does_not_answer_its_ping_fails_the_endpoint(
     if file == "sick":
         # A server that runs but is never well: do not wait the least that AWS allows.
         planned = sagemaker.endpoints._plan
-        sagemaker.endpoints._plan = lambda c: {  # type: ignore[method-assign]
-            **planned(c),
-            "variants": [{**v, "startup": 1} for v in planned(c)["variants"]],
-        }
+        monkeypatch.setattr(
+            sagemaker.endpoints,
+            "_plan",
+            lambda c: {
+                **planned(c),
+                "variants": [{**v, "startup": 1} for v in planned(c)["variants"]],
+            },
+        )
     sagemaker.call("CreateEndpoint", {"EndpointName": "e", "EndpointConfigName": "c"})
     shown = settled(sagemaker)
     assert shown["EndpointStatus"] == "Failed"
