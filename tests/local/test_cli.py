@@ -163,7 +163,8 @@ def test_a_request_that_is_refused_is_told_with_the_reason(
     platform: LocalPlatform, tmp_path: Path
 ) -> None:
     request = tmp_path / "request.json"
-    request.write_text('{"algorithm": "xgbost", "channels": {}}')
+    channels = {"train": {"s3_uri": "s3://{data_bucket}/nothing/"}}
+    request.write_text(json.dumps({"algorithm": "xgbost", "channels": channels}))
     result = platform.smp("train", str(request))
     assert result.returncode == 1
     assert "xgboost" in result.stderr

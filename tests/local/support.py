@@ -1,0 +1,118 @@
+"""What several tests of the running platform do: wait, train, ask."""
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from local.cli import digits
+from tests.local.conftest import LocalPlatform
+
+T = TypeVar("T")
+
+DIGITS = digits.load()
+UNLABELLED = "\n".join(line.split(",", 1)[1] for line in DIGITS.train.splitlines()).encode()
+
+ALGORITHMS: dict[str, dict[str, Any]] = {
+    "xgboost": {
+        "image": "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.0-5",
+        "hyperparameters": {
+            "num_round": "20",
+            "objective": "multi:softmax",
+            "num_class": "10",
+        },
+        "body": DIGITS.train.encode(),
+        "content_type": "text/csv",
+        "metric": "train:mlogloss",
+    },
+    "kmeans": {
+        "image": "382416733822.dkr.ecr.us-east-1.amazonaws.com/kmeans:1",
+        "hyperparameters": {"k": "10", "feature_dim": "64"},
+        "body": UNLABELLED,
+        "content_type": "text/csv;label_size=0",
+        "metric": "train:msd",
+    },
+}
+
+
+def until(condition: Callable[[], T], what: str, seconds: float = 90) -> T:
+    """What the condition gives, once it gives anything."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{what} did not come within {seconds:g} s")
+
+
+def ended(platform: LocalPlatform, execution: str) -> dict[str, Any]:
+    """The execution, once it has ended."""
+    states = platform.client("stepfunctions")
+
+    def look() -> dict[str, Any] | None:
+        found: dict[str, Any] = states.describe_execution(executionArn=execution)
+        return found if found["status"] != "RUNNING" else None
+
+    result = until(look, f"the end of {execution}")
+    assert result
+    return result
+
+
+def sweep(platform: LocalPlatform) -> None:
+    """Run the sweep now, as its schedule would."""
+    functions = platform.client("lambda")
+    pages = functions.get_paginator("list_functions").paginate()
+    (name,) = [
+        each["FunctionName"]
+        for page in pages
+        for each in page["Functions"]
+        if each["Handler"] == "jobs.handlers.sweep.lambda_handler"
+    ]
+    answer = functions.invoke(FunctionName=name, Payload=b"{}")
+    assert "FunctionError" not in answer, answer["Payload"].read()
+
+
+def train(
+    platform: LocalPlatform, name: str, algorithm: str, role: str = "", **changes: Any
+) -> dict[str, Any]:
+    """Run a training job with plain boto3, and describe it once it has ended.
+
+    The role is the platform's execution role, unless another is named.
+    """
+    case, sagemaker = ALGORITHMS[algorithm], platform.client("sagemaker")
+    data, models = (platform.parameter(f"storage/{which}-bucket") for which in ("data", "models"))
+    platform.client("s3").put_object(Bucket=data, Key=f"{name}/train/a.csv", Body=case["body"])
+    request = {
+        "TrainingJobName": name,
+        "AlgorithmSpecification": {"TrainingImage": case["image"], "TrainingInputMode": "File"},
+        "RoleArn": role or platform.parameter("training/execution-role-arn"),
+        "HyperParameters": case["hyperparameters"],
+        "InputDataConfig": [
+            {
+                "ChannelName": "train",
+                "ContentType": case["content_type"],
+                "DataSource": {
+                    "S3DataSource": {
+                        "S3DataType": "S3Prefix",
+                        "S3Uri": f"s3://{data}/{name}/train/",
+                        "S3DataDistributionType": "FullyReplicated",
+                    }
+                },
+            }
+        ],
+        "OutputDataConfig": {
+            "S3OutputPath": f"s3://{models}/jobs",
+            "KmsKeyId": platform.parameter("storage/key-arn"),
+        },
+        "ResourceConfig": {
+            "InstanceType": "ml.m5.xlarge",
+            "InstanceCount": 1,
+            "VolumeSizeInGB": 10,
+        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+    }
+    sagemaker.create_training_job(**(request | changes))
+    sagemaker.get_waiter("training_job_completed_or_stopped").wait(
+        TrainingJobName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
+    )
+    job: dict[str, Any] = sagemaker.describe_training_job(TrainingJobName=name)
+    return job

@@ -1,0 +1,224 @@
+"""Every statement of a role is needed: without any one of them AWS's own refusal shows."""
+
+import json
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.local.conftest import LocalPlatform
+from tests.local.support import DIGITS, ended, sweep, train, until
+
+pytestmark = pytest.mark.xdist_group("least-privilege")
+
+TRAINING_STATEMENTS = (
+    "ListData",
+    "ReadData",
+    "WriteModels",
+    "DecryptData",
+    "EncryptModels",
+    "EncryptDisks",
+    "WriteLogs",
+    "WriteMetrics",
+    "LogInToRegistries",
+    "PullImages",
+)
+# What the local platform does not call: X-Ray, and the delivery of Step Functions' own log.
+NOT_EVALUATED_HERE = {"Trace", "DeliverLog"}
+
+
+def policies(platform: LocalPlatform, role: str) -> dict[str, list[dict[str, Any]]]:
+    """Statements of the role's own policies, by the policy's name."""
+    iam = platform.client("iam")
+    return {
+        name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]["Statement"]
+        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
+    }
+
+
+def actions(statement: dict[str, Any]) -> list[str]:
+    found = statement["Action"]
+    return [found] if isinstance(found, str) else list(found)
+
+
+@contextmanager
+def copy_without(platform: LocalPlatform, role: str, sid: str) -> Iterator[tuple[str, list[str]]]:
+    """A copy of the role that lacks one statement, and the actions that it lacks with it."""
+    iam, name = platform.client("iam"), f"without-{uuid4().hex[:12]}"
+    original = iam.get_role(RoleName=role)["Role"]
+    statements = [each for found in policies(platform, role).values() for each in found]
+    (removed,) = [each for each in statements if each["Sid"] == sid]
+    copy = iam.create_role(
+        RoleName=name, AssumeRolePolicyDocument=json.dumps(original["AssumeRolePolicyDocument"])
+    )["Role"]
+    put(iam, name, "training", [each for each in statements if each is not removed])
+    try:
+        yield copy["Arn"], actions(removed)
+    finally:
+        iam.delete_role_policy(RoleName=name, PolicyName="training")
+        iam.delete_role(RoleName=name)
+
+
+def put(iam: Any, role: str, policy: str, statements: list[dict[str, Any]]) -> None:
+    iam.put_role_policy(
+        RoleName=role,
+        PolicyName=policy,
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements}),
+    )
+
+
+def outcome(run: Callable[[], dict[str, Any]]) -> str:
+    """Why the job was refused or has failed."""
+    try:
+        job = run()
+    except ClientError as refused:
+        return str(refused)
+    assert job["TrainingJobStatus"] == "Failed", "the job did not need what was taken away"
+    return str(job["FailureReason"])
+
+
+def execution_role(platform: LocalPlatform) -> str:
+    return platform.parameter("training/execution-role-arn").rsplit("/", 1)[-1]
+
+
+def test_the_training_role_has_the_statements_that_are_tried_here(platform: LocalPlatform) -> None:
+    (statements,) = policies(platform, execution_role(platform)).values()
+    assert {each["Sid"] for each in statements} == set(TRAINING_STATEMENTS)
+
+
+@pytest.mark.parametrize("sid", TRAINING_STATEMENTS)
+def test_a_job_fails_with_the_action_that_its_role_lacks(platform: LocalPlatform, sid: str) -> None:
+    resources = {
+        "InstanceType": "ml.m5.xlarge",
+        "InstanceCount": 1,
+        "VolumeSizeInGB": 10,
+        "VolumeKmsKeyId": platform.parameter("storage/key-arn"),
+    }
+    with copy_without(platform, execution_role(platform), sid) as (role, lacking):
+        name = f"without-{sid.lower()}-{uuid4().hex[:8]}"
+        reason = outcome(
+            lambda: train(platform, name, "kmeans", role=role, ResourceConfig=resources)
+        )
+    assert any(action in reason for action in lacking), reason
+
+
+@pytest.fixture(scope="module")
+def spare(
+    tmp_path_factory: pytest.TempPathFactory,
+    free_port: Callable[[], int],
+    run_smp: Callable[..., Any],
+) -> Iterator[LocalPlatform]:
+    """A platform of this module's own, whose roles may be broken while other tests run."""
+    home = tmp_path_factory.mktemp("spare")
+    started = run_smp(home, ["up", "--port", str(free_port())])
+    assert started.returncode == 0, started.stderr
+    yield LocalPlatform(home, home / "together")
+    run_smp(home, ["down"], 60)
+
+
+def workflow_roles(platform: LocalPlatform) -> dict[str, str]:
+    """Role of each function of the workflow and of the state machine, by what it is."""
+    states, functions = platform.client("stepfunctions"), platform.client("lambda")
+    machine = states.describe_state_machine(
+        stateMachineArn=platform.parameter("training/state-machine-arn")
+    )
+    roles = {"state machine": machine["roleArn"].rsplit("/", 1)[-1]}
+    for page in functions.get_paginator("list_functions").paginate():
+        for each in page["Functions"]:
+            if each["Handler"].startswith("jobs.handlers."):
+                roles[each["Handler"].split(".")[2]] = each["Role"].rsplit("/", 1)[-1]
+    return roles
+
+
+def denied(platform: LocalPlatform, role: str, since: float) -> set[str]:
+    """Actions that a role was refused."""
+    query = urllib.parse.urlencode({"principal": f"/{role}/", "since": since})
+    with urllib.request.urlopen(f"{platform.endpoint_url}/_smp/calls?{query}", timeout=10) as got:
+        return {call["action"] for call in json.loads(got.read()) if not call["allowed"]}
+
+
+def request(data: str, rounds: int) -> dict[str, Any]:
+    return {
+        "algorithm": "xgboost",
+        "name": "least",
+        "hyperparameters": {
+            "num_round": rounds,
+            "objective": "multi:softmax",
+            "num_class": 10,
+        },
+        "channels": {"train": {"s3_uri": data, "content_type": "text/csv"}},
+        "register": {"group": "digits", "approval": "Approved"},
+        "sample": {"content_type": "text/csv", "body": DIGITS.held_out[0]},
+        "deploy": {"endpoint": "digits"},
+    }
+
+
+def everything(platform: LocalPlatform, data: str) -> None:
+    """Have every function of the workflow do all it does, whatever comes of it."""
+    states = platform.client("stepfunctions")
+
+    def start(document: dict[str, Any]) -> str:
+        execution: str = states.start_execution(
+            stateMachineArn=platform.parameter("training/state-machine-arn"),
+            name=f"least-{uuid4().hex[:12]}",
+            input=json.dumps(document),
+        )["executionArn"]
+        return execution
+
+    ended(platform, start(request(data, 2)))
+    # The sweep has work only when an event was lost.
+    platform.faults({"drop_events": 1, "event_status": "Completed"})
+    waiting = start(
+        {key: request(data, 1)[key] for key in ("algorithm", "name", "channels")}
+        | {"hyperparameters": {"num_round": 1, "objective": "multi:softmax", "num_class": 10}}
+    )
+    sagemaker = platform.client("sagemaker")
+
+    def idle() -> bool:
+        running = sagemaker.list_training_jobs(StatusEquals="InProgress")
+        state = states.describe_execution(executionArn=waiting)["status"]
+        history = states.get_execution_history(executionArn=waiting, maxResults=1000)["events"]
+        asked = any(each["type"] in ("TaskSubmitted", "TaskFailed") for each in history)
+        return state != "RUNNING" or (asked and not running["TrainingJobSummaries"])
+
+    until(idle, "the job whose event is lost")
+    platform.faults({})
+    try:
+        sweep(platform)
+    except AssertionError:
+        # A sweep that lacks a permission fails, which is what is looked for.
+        states.stop_execution(executionArn=waiting)
+    if states.describe_execution(executionArn=waiting)["status"] == "RUNNING":
+        states.stop_execution(executionArn=waiting)
+
+
+def test_no_statement_of_the_workflow_can_be_taken_away_unnoticed(
+    spare: LocalPlatform, tmp_path: Path
+) -> None:
+    bucket = spare.parameter("storage/data-bucket")
+    spare.client("s3").put_object(
+        Bucket=bucket, Key="least/train/a.csv", Body=DIGITS.train.encode()
+    )
+    data, iam, unnoticed, tried = f"s3://{bucket}/least/train/", spare.client("iam"), [], 0
+    everything(spare, data)
+    for function, role in sorted(workflow_roles(spare).items()):
+        for policy, statements in policies(spare, role).items():
+            for statement in statements:
+                if statement["Sid"] in NOT_EVALUATED_HERE:
+                    continue
+                put(iam, role, policy, [each for each in statements if each is not statement])
+                since = time.time()
+                everything(spare, data)
+                put(iam, role, policy, statements)
+                tried += 1
+                if not denied(spare, role, since) & set(actions(statement)):
+                    unnoticed.append(f"{function}: {statement['Sid']} {actions(statement)}")
+    assert tried > 15
+    assert unnoticed == []
