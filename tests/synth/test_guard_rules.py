@@ -128,7 +128,7 @@ EXEMPT: list[tuple[str, str, Properties]] = [
 
 
 @pytest.fixture(scope="module")
-def engine() -> Any:  # noqa: ANN401 - the package has no types
+def engine() -> Any:
     return cloudformation_validate.CompositeEngine(
         cloudformation_validate.CompositeEngineConfig(
             guard_rules=[
@@ -138,7 +138,7 @@ def engine() -> Any:  # noqa: ANN401 - the package has no types
     )
 
 
-def _fires(engine: Any, rule: str, kind: str, properties: Properties) -> bool:  # noqa: ANN401
+def _fires(engine: Any, rule: str, kind: str, properties: Properties) -> bool:
     resource = {"Type": f"AWS::SageMaker::{kind}", "Properties": properties}
     template = json.dumps({"Resources": {"Resource": resource}}).encode()
     return any(found.rule_id == rule for found in engine.validate_template(template).diagnostics)
@@ -151,7 +151,7 @@ def test_every_rule_has_a_case_and_every_control_a_rule() -> None:
 
 
 @pytest.mark.parametrize("rule", CASES)
-def test_what_satisfies_a_rule_passes_it(engine: Any, rule: str) -> None:  # noqa: ANN401
+def test_what_satisfies_a_rule_passes_it(engine: Any, rule: str) -> None:
     kind, good, _ = CASES[rule]
     assert not _fires(engine, rule, kind, good)
 
@@ -165,7 +165,7 @@ def test_what_satisfies_a_rule_passes_it(engine: Any, rule: str) -> None:  # noq
     ],
 )
 def test_what_breaks_a_rule_fails_it(
-    engine: Any,  # noqa: ANN401
+    engine: Any,
     rule: str,
     kind: str,
     properties: Properties,
@@ -175,7 +175,7 @@ def test_what_breaks_a_rule_fails_it(
 
 @pytest.mark.parametrize(("rule", "kind", "properties"), EXEMPT)
 def test_what_a_control_exempts_passes(
-    engine: Any,  # noqa: ANN401
+    engine: Any,
     rule: str,
     kind: str,
     properties: Properties,
