@@ -93,7 +93,9 @@ class Role:
                     f"User: {self.arn} is not authorized to perform: {action} "
                     f"on resource: {resource}"
                 )
-            return CallFailed(message if code in _DENIALS else f"{code}: {message} ({resource})")
+            if resource not in message:
+                message = f"{message} ({resource})"
+            return CallFailed(message if code in _DENIALS else f"{code}: {message}")
         return CallFailed(f"{action} on {resource}: {error}")
 
 

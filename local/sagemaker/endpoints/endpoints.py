@@ -271,6 +271,12 @@ class Endpoints:
     def _tear_down(self, endpoint: Document, live: LiveEndpoint | None) -> None:
         if live is not None:
             self._end(live)
+        # Until what was begun for this endpoint is over, its name must not be given again.
+        current = threading.current_thread()
+        with self._lock:
+            others = [t for t in self._threads if t.name == current.name and t is not current]
+        for thread in others:
+            thread.join()
         self._forget(endpoint)
 
     def _end(self, live: LiveEndpoint) -> None:

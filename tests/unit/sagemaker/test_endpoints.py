@@ -147,6 +147,20 @@ def test_an_endpoint_comes_up_answers_and_goes(sagemaker: SageMakerService, aws:
     assert isinstance(detail["CreationTime"], float) and detail["CreationTime"] > 1e12
 
 
+def test_an_endpoint_deleted_while_it_comes_up_leaves_nothing_to_its_successor(
+    sagemaker: SageMakerService, bucket: S3Client
+) -> None:
+    bucket.put_object(Bucket=BUCKET, Key="models/broken.tar.gz", Body=archive({"broken": ""}))
+    model(sagemaker, "broken")
+    config(sagemaker, "c", variant("broken"))
+    sagemaker.call("CreateEndpoint", {"EndpointName": "e", "EndpointConfigName": "c"})
+    sagemaker.call("DeleteEndpoint", {"EndpointName": "e"})
+    with pytest.raises(ServiceError, match="Cannot create already existing endpoint"):
+        sagemaker.call("CreateEndpoint", {"EndpointName": "e", "EndpointConfigName": "c"})
+    until(lambda: not sagemaker.call("ListEndpoints", {})["Endpoints"])
+    assert endpoint(sagemaker)["EndpointStatus"] == "InService"
+
+
 def test_endpoints_answer_with_their_own_models(sagemaker: SageMakerService) -> None:
     endpoint(sagemaker, "first", "one")
     endpoint(sagemaker, "second", "two")
