@@ -1,6 +1,11 @@
+from collections.abc import Iterator
+
+import boto3
 import pytest
+from moto import mock_aws
 
 from jobs.settings import Defaults, Platform
+from jobs.table import JobTable
 
 
 @pytest.fixture
@@ -16,3 +21,36 @@ def platform() -> Platform:
         endpoints={"digits": "sagemaker-platform-dev-endpoint-digits", "pinned": ""},
         defaults=Defaults(("ml.m5.xlarge", "ml.m5.2xlarge"), 30, 3600),
     )
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[JobTable]:
+    for name, value in (
+        ("AWS_ACCESS_KEY_ID", "testing"),
+        ("AWS_SECRET_ACCESS_KEY", "testing"),
+        ("AWS_DEFAULT_REGION", "eu-west-1"),
+    ):
+        monkeypatch.setenv(name, value)
+    with mock_aws():
+        dynamodb = boto3.client("dynamodb")
+        dynamodb.create_table(
+            TableName="jobs",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[
+                {"AttributeName": "id", "AttributeType": "S"},
+                {"AttributeName": "status", "AttributeType": "S"},
+                {"AttributeName": "updated", "AttributeType": "N"},
+            ],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "by-status",
+                    "KeySchema": [
+                        {"AttributeName": "status", "KeyType": "HASH"},
+                        {"AttributeName": "updated", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},
+                }
+            ],
+        )
+        yield JobTable(dynamodb, "jobs")
