@@ -3,6 +3,7 @@
 import functools
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -58,6 +59,10 @@ def told(command: Callable[P, R]) -> Callable[P, R]:
         except BotoCoreError as error:
             show(PlatformError("call the platform", str(error), "See its state with: smp status"))
             raise typer.Exit(1) from None
+        except BrokenPipeError:
+            # Whoever read the output has seen enough, as in `smp logs | head`.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
         except KeyboardInterrupt:
             err.print("[yellow]Interrupted.[/]")
             raise typer.Exit(INTERRUPTED) from None

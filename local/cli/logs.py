@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from local.cli.aws import Aws
-from local.cli.console import out
 from local.cli.tailing import ENDPOINT_GROUP, FUNCTION_GROUP, TRAINING_GROUP, Tail
 from local.platform.errors import PlatformError
 from local.platform.home import PREFIX, default_home
@@ -45,7 +44,7 @@ def logs(
 def _print(batches: Iterator[list[str]], follow: bool) -> None:
     for batch in batches:
         for line in batch:
-            out.print(line, markup=False)
+            typer.echo(line)
         if not follow:
             return
         time.sleep(PAUSE)

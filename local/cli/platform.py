@@ -77,7 +77,7 @@ def env(
     platform = lifecycle.attach(default_home())
     variables = platform.credentials.variables(platform.url)
     if form is Shell.json:
-        out.print_json(json.dumps(variables))
+        typer.echo(json.dumps(variables, indent=2))
         return
     for name, value in variables.items():
         text = (
@@ -85,7 +85,7 @@ def env(
             if form is Shell.fish
             else f"export {name}={shlex.quote(value)}"
         )
-        out.print(escape(text))
+        typer.echo(text)
 
 
 def status() -> None:

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from local.cli import workflow
 from local.cli.aws import Aws
-from local.cli.console import Steps, err, out
+from local.cli.console import Steps, err
 from local.platform.errors import PlatformError
 
 
@@ -29,12 +29,12 @@ def train(
     aws = Aws()
     execution = workflow.start(aws, read(aws, request))
     if not wait:
-        out.print(execution, markup=False)
+        typer.echo(execution)
         return
     with Steps() as steps:
         outcome = workflow.follow(aws, execution, steps)
     err.print(f"[bold green]Done:[/] {escape(outcome.job or execution)}")
-    out.print_json(json.dumps(outcome.output))
+    typer.echo(json.dumps(outcome.output, indent=2))
 
 
 def read(aws: Aws, path: Path) -> dict[str, Any]:

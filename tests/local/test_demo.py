@@ -94,7 +94,7 @@ def test_the_log_of_the_demos_job_is_readable_by_its_name(
 ) -> None:
     result = platform.smp("logs", runs[-1]["job"])
     assert result.returncode == 0
-    assert "validation:" in result.stdout
+    assert "\tvalidation-merror:0." in result.stdout
 
 
 def test_invoke_prints_the_endpoints_answer_and_nothing_else(
