@@ -48,7 +48,7 @@ class SageMaker:
             raise Killed
         return {"TrainingJobArn": arn}
 
-    def describe_training_job(self, TrainingJobName: str) -> dict[str, Any]:  # noqa: N803
+    def describe_training_job(self, TrainingJobName: str) -> dict[str, Any]:
         if TrainingJobName not in self.jobs:
             raise refusal(
                 "ValidationException", "Requested resource not found.", "DescribeTrainingJob"
@@ -78,13 +78,13 @@ class Tasks:
     broken: ClientError | None = None
     kill: bool = False
 
-    def send_task_success(self, taskToken: str, output: str) -> None:  # noqa: N803
+    def send_task_success(self, taskToken: str, output: str) -> None:
         self._answer(taskToken, "success", output)
 
-    def send_task_failure(self, taskToken: str, error: str, cause: str) -> None:  # noqa: N803
+    def send_task_failure(self, taskToken: str, error: str, cause: str) -> None:
         self._answer(taskToken, error, cause)
 
-    def send_task_heartbeat(self, taskToken: str) -> None:  # noqa: N803
+    def send_task_heartbeat(self, taskToken: str) -> None:
         if taskToken not in self.waiting:
             raise refusal("TaskTimedOut", "Task Timed Out", "SendTaskHeartbeat")
 
@@ -95,9 +95,7 @@ class Tasks:
         if self.broken:
             raise self.broken
         if token not in self.waiting:
-            raise refusal(
-                "TaskTimedOut", "Provided task does not exist anymore", "SendTaskSuccess"
-            )
+            raise refusal("TaskTimedOut", "Provided task does not exist anymore", "SendTaskSuccess")
         self.waiting.remove(token)
         self.answers.append((token, how, what))
 
@@ -120,7 +118,7 @@ class Endpoint:
     _next: str | None = None
 
     # CloudFormation
-    def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
+    def describe_stacks(self, StackName: str) -> dict[str, Any]:
         assert StackName == self.stack
         shown = self._next or self.package
         parameters = {PARAMETER: shown, "Other": "kept"}
@@ -134,9 +132,9 @@ class Endpoint:
 
     def update_stack(
         self,
-        StackName: str,  # noqa: N803
-        UsePreviousTemplate: bool,  # noqa: N803
-        Parameters: list[dict[str, Any]],  # noqa: N803
+        StackName: str,
+        UsePreviousTemplate: bool,
+        Parameters: list[dict[str, Any]],
     ) -> None:
         assert StackName == self.stack and UsePreviousTemplate
         if self.refuse:
@@ -164,7 +162,7 @@ class Endpoint:
         assert name == "describe_stack_events"
         return self
 
-    def paginate(self, StackName: str) -> Iterator[dict[str, Any]]:  # noqa: N803
+    def paginate(self, StackName: str) -> Iterator[dict[str, Any]]:
         assert StackName == self.stack
         for event in reversed(self.events):
             yield {"StackEvents": [event]}
@@ -179,23 +177,23 @@ class Endpoint:
         )
 
     # SageMaker
-    def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:  # noqa: N803
+    def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:
         assert EndpointName == self.name
         return {"EndpointStatus": "InService", "EndpointConfigName": "config"}
 
-    def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:  # noqa: N803
+    def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:
         assert EndpointConfigName == "config"
         return {"ProductionVariants": [{"ModelName": "model"}]}
 
-    def describe_model(self, ModelName: str) -> dict[str, Any]:  # noqa: N803
+    def describe_model(self, ModelName: str) -> dict[str, Any]:
         assert ModelName == "model"
         return {"PrimaryContainer": {"ModelPackageName": self.served or self.package}}
 
     def invoke_endpoint(
         self,
-        EndpointName: str,  # noqa: N803
-        ContentType: str,  # noqa: N803
-        Body: bytes,  # noqa: N803
+        EndpointName: str,
+        ContentType: str,
+        Body: bytes,
     ) -> dict[str, Any]:
         assert (EndpointName, ContentType, Body) == (self.name, "text/csv", b"0,1,2")
         if self.package in self.bad:

@@ -119,11 +119,11 @@ REQUESTS: dict[str, dict[str, Any]] = {
 }
 
 
-def request(algorithm: str = "xgboost", **changes: Any) -> dict[str, Any]:  # noqa: ANN401
+def request(algorithm: str = "xgboost", **changes: Any) -> dict[str, Any]:
     return {"algorithm": algorithm, **deepcopy(REQUESTS[algorithm]), **changes}
 
 
-def complete(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
+def complete(**changes: Any) -> dict[str, Any]:
     return request(
         **{
             "name": "digits",

@@ -44,7 +44,7 @@ def assert_valid(operation: str, given: dict[str, Any]) -> None:
     assert not list(broken(given, shape, operation))
 
 
-def broken(value: Any, shape: Any, path: str) -> Any:  # noqa: ANN401
+def broken(value: Any, shape: Any, path: str) -> Any:
     """What botocore leaves to the service: patterns, lengths and enumerations."""
     if shape.type_name == "structure":
         for name, member in value.items():

@@ -170,6 +170,6 @@ def test_a_refused_update_tells_why_and_keeps_nobody_waiting(machine: Machine) -
 
 def test_a_stack_without_the_parameter_is_refused(machine: Machine) -> None:
     answer = {"Stacks": [{"StackStatus": "CREATE_COMPLETE"}]}
-    machine.endpoint.describe_stacks = lambda StackName: answer  # type: ignore[method-assign]  # noqa: N803
+    machine.endpoint.describe_stacks = lambda StackName: answer  # type: ignore[method-assign]
     with pytest.raises(DeploymentFailed, match="environment file alone"):
         machine.begin()

@@ -76,9 +76,7 @@ def test_an_event_while_the_job_runs_changes_nothing(life: Lifecycle, tasks: Tas
     assert tasks.answers == [] and status(life) == "training"
 
 
-def test_a_doubled_event_answers_once(
-    life: Lifecycle, sagemaker: SageMaker, tasks: Tasks
-) -> None:
+def test_a_doubled_event_answers_once(life: Lifecycle, sagemaker: SageMaker, tasks: Tasks) -> None:
     begin(life)
     sagemaker.complete(NAME)
     life.settle(NAME, NOW)
@@ -126,9 +124,7 @@ def test_the_sweep_leaves_alone_what_somebody_is_at_work_on(
 def test_killed_before_creating_the_sweep_creates_the_job(
     life: Lifecycle, sagemaker: SageMaker, tasks: Tasks
 ) -> None:
-    life.table.put(
-        NAME, token="token", execution="execution", parameters=PARAMETERS, now=NOW
-    )
+    life.table.put(NAME, token="token", execution="execution", parameters=PARAMETERS, now=NOW)
     life.sweep(LATER)
     assert sagemaker.created == [NAME] and status(life) == "training"
     sagemaker.complete(NAME)
@@ -199,9 +195,7 @@ def test_a_token_that_nobody_waits_for_is_tolerated(
 def test_a_job_is_not_created_for_an_execution_that_has_ended(
     life: Lifecycle, sagemaker: SageMaker, tasks: Tasks
 ) -> None:
-    life.table.put(
-        NAME, token="token", execution="execution", parameters=PARAMETERS, now=NOW
-    )
+    life.table.put(NAME, token="token", execution="execution", parameters=PARAMETERS, now=NOW)
     tasks.waiting.clear()
     life.sweep(LATER)
     assert sagemaker.created == [] and status(life) is None
