@@ -79,7 +79,7 @@ def test_an_empty_prefix_is_refused_in_sagemakers_words(aws: Any) -> None:
 def test_a_bucket_that_cannot_be_read_is_refused_with_what_s3_says(aws: Any) -> None:
     document = request("kmeans")
     document["channels"]["train"]["s3_uri"] = "s3://nowhere/train/"
-    with pytest.raises(InvalidRequest, match='on bucket "nowhere". S3 answered NoSuchBucket'):
+    with pytest.raises(InvalidRequest, match=r'on bucket "nowhere"\. S3 answered NoSuchBucket'):
         validate(document)
 
 

@@ -27,11 +27,13 @@ def content(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_the_local_folder_is_made_once_and_always_the_same(build: ModuleType) -> None:
+def test_the_local_folder_is_made_once_and_always_the_same(
+    build: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert build.build("local") and not build.build("local")
     folder = build.OUTPUT / "local"
     first = content(folder)
-    build.fingerprint = lambda target: "another"
+    monkeypatch.setattr(build, "fingerprint", lambda target: "another")
     assert build.build("local") and content(folder) == first
     assert {"jobs/handlers/train.py", "algorithms/catalog/xgboost.yaml"} <= first.keys()
     assert [path.name for path in build.OUTPUT.iterdir() if path.name.startswith(".")] == []
