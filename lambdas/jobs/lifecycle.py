@@ -15,14 +15,11 @@ from botocore.exceptions import ClientError
 
 from jobs.log import decided
 from jobs.outcome import Failure, Outcome, Success, of
-from jobs.table import ANSWERING_SECONDS, Job, JobTable
+from jobs.table import Job, JobTable
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker import SageMakerClient
     from types_boto3_stepfunctions import SFNClient
-
-# A row younger than this belongs to somebody who is still at work on it.
-GRACE_SECONDS = ANSWERING_SECONDS
 
 # Step Functions' words for a task that nobody waits for any more.
 _NOBODY_WAITS = frozenset({"InvalidToken", "TaskDoesNotExist", "TaskTimedOut"})
@@ -69,14 +66,14 @@ class Lifecycle:
         if described is not None:
             self._settle(job, described, now)
 
-    def sweep(self, now: int) -> list[str]:
-        """Look after every job with which nothing has happened for a while.
+    def sweep(self, now: int, grace_seconds: int = GRACE_SECONDS) -> list[str]:
+        """Look after every job with which nothing has happened for `grace_seconds`.
 
         Raises:
             SweepFailed: For some it did not work; their rows are as they were.
         """
         looked_after, problems = [], []
-        for name in self.table.unfinished(now - GRACE_SECONDS):
+        for name in self.table.unfinished(now - grace_seconds):
             try:
                 self._look_after(name, now)
                 looked_after.append(name)

@@ -85,7 +85,7 @@ class JobRequest(_Part):
     """Settings of the algorithm, as numbers or text."""
     channels: Annotated[
         dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-_]+$", max_length=64)], Channel],
-        Field(min_length=1, max_length=20),
+        Field(max_length=20),
     ]
     """Inputs by the name that the algorithm knows them by, such as `train`."""
     instance_types: (

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 STATUS_INDEX = "by-status"
-OPEN = ("starting", "training", "answering")
 
 # Rows are of no use once nobody asks about the job any more.
 _KEPT_SECONDS = 90 * 24 * 3600
-# Whoever answers a task and is killed has surely been killed by then.
+# A function is ended long before this, so that nobody is at work on an older claim.
 ANSWERING_SECONDS = 90
+_LEFT_ALONE = {"starting": ANSWERING_SECONDS, "training": 0, "answering": ANSWERING_SECONDS + 1}
 
 
 class TakenError(Exception):
@@ -130,16 +130,22 @@ class JobTable:
             {"#result": "result"},
         )
 
-    def unfinished(self, before: int) -> Iterator[str]:
-        """Names of the jobs with which nothing has happened since `before`."""
+    def unfinished(self, now: int) -> Iterator[str]:
+        """Names of the jobs that nobody is at work on.
+
+        Whoever creates a job or answers a task is given time for it; a job that trains is nobody's.
+        """
         pages = self._dynamodb.get_paginator("query")
-        for status in OPEN:
+        for status, seconds in _LEFT_ALONE.items():
             for page in pages.paginate(
                 TableName=self._table,
                 IndexName=STATUS_INDEX,
-                KeyConditionExpression="#status = :status AND updated < :before",
+                KeyConditionExpression="#status = :status AND updated <= :before",
                 ExpressionAttributeNames={"#status": "status"},
-                ExpressionAttributeValues={":status": {"S": status}, ":before": {"N": str(before)}},
+                ExpressionAttributeValues={
+                    ":status": {"S": status},
+                    ":before": {"N": str(now - seconds)},
+                },
             ):
                 for item in page["Items"]:
                     yield item["id"]["S"].removeprefix("job#")

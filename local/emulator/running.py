@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -61,6 +62,8 @@ def _sagemaker(settings: Settings) -> Any:
     from local.emulator.aws import EmulatorAws
     from local.sagemaker.service import SageMakerService
 
+    # Buckets, roles and stacks begin empty at every start, so jobs and endpoints do too.
+    shutil.rmtree(settings.state / "sagemaker", ignore_errors=True)
     return SageMakerService(EmulatorAws(settings.endpoint_url), settings.state / "sagemaker")
 
 
@@ -88,6 +91,10 @@ async def _serve(service: Any, settings: Settings) -> None:
     async def stopped() -> None:
         await stop.wait()
         _watchdog()
+        # While requests are still answered: logs, metrics and captures of what ends here are
+        # written through this very port.
+        with contextlib.suppress(Exception):
+            await asyncio.to_thread(service.close)
 
     await hypercorn_serve(front(service), config, shutdown_trigger=stopped)
 
@@ -102,6 +109,7 @@ def _watchdog() -> None:
 def _take_down(service: Any) -> None:
     """End every process that this one started."""
     with contextlib.suppress(Exception):
+        # Once more, for a server that never got as far as waiting for its signal.
         service.close()
     runtime = sys.modules.get("ministack.core.lambda_runtime")
     if runtime is not None:

@@ -67,7 +67,7 @@ def sweep(platform: LocalPlatform) -> None:
         for each in page["Functions"]
         if each["Handler"] == "jobs.handlers.sweep.lambda_handler"
     ]
-    answer = functions.invoke(FunctionName=name, Payload=b"{}")
+    answer = functions.invoke(FunctionName=name, Payload=b'{"grace_seconds": 0}')
     assert "FunctionError" not in answer, answer["Payload"].read()
 
 

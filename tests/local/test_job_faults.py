@@ -23,7 +23,9 @@ def data(platform: LocalPlatform) -> str:
     bucket, prefix = platform.parameter("storage/data-bucket"), f"faults-{uuid4().hex[:8]}"
     s3 = platform.client("s3")
     s3.put_object(Bucket=bucket, Key=f"{prefix}/train/digits.csv", Body=DIGITS.train.encode())
-    broken = DIGITS.train.encode().replace(b"\n", b"\n7,oops,", 1)
+    first, second, rest = DIGITS.train.split("\n", 2)
+    label, _, pixels = second.split(",", 2)
+    broken = "\n".join([first, f"{label},oops,{pixels}", rest]).encode()
     s3.put_object(Bucket=bucket, Key=f"{prefix}/text/digits.csv", Body=broken)
     s3.put_object(Bucket=bucket, Key=f"{prefix}/label/digits.csv", Body=b"12,1,2\n3,4,5\n")
     return f"s3://{bucket}/{prefix}"
@@ -92,7 +94,7 @@ def test_a_bucket_that_may_not_be_read_is_named(platform: LocalPlatform) -> None
 
 @pytest.mark.parametrize(
     ("folder", "words"),
-    [("text", ["digits.csv", "line 2", "oops"]), ("label", ["label"])],
+    [("text", ["digits.csv", "line 2", "column 2", "oops"]), ("label", ["label"])],
 )
 def test_a_job_that_refuses_its_data_ends_the_execution_with_its_own_reason(
     platform: LocalPlatform, data: str, folder: str, words: list[str]

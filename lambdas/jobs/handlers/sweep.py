@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from jobs.clients import client
-from jobs.lifecycle import Lifecycle
+from jobs.lifecycle import GRACE_SECONDS, Lifecycle
 from jobs.settings import required
 from jobs.table import JobTable
 
@@ -15,9 +15,10 @@ TABLE = required(os.environ, "JOB_TABLE")
 def lambda_handler(event: dict[str, Any], context: object) -> dict[str, list[str]]:
     """Compare the job table with SageMaker; names the jobs that were looked after.
 
-    Each is handled as its own event would have handled it, so that both may come at once.
+    Each is handled as its own event would have handled it, so that both may come at once. Whoever
+    knows that a job is stuck need not wait: `{"grace_seconds": 0}` looks at the youngest rows too.
     """
     names = Lifecycle(
         JobTable(client("dynamodb"), TABLE), client("sagemaker"), client("stepfunctions")
-    ).sweep(int(time.time()))
+    ).sweep(int(time.time()), int(event.get("grace_seconds", GRACE_SECONDS)))
     return {"looked_after": names}

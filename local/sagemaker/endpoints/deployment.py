@@ -189,7 +189,12 @@ class Variant:
         def launch(port: int) -> Process:
             return around.processes.start(
                 around.runtime.command("serve"),
-                environment={**environment, "SAGEMAKER_BIND_TO_PORT": str(port)},
+                environment={
+                    **environment,
+                    # Nothing on this machine but the platform is to reach it.
+                    "SAGEMAKER_BIND_ADDRESS": "127.0.0.1",
+                    "SAGEMAKER_BIND_TO_PORT": str(port),
+                },
                 folder=self._folder,
                 on_line=logs.add,
             )

@@ -3,13 +3,13 @@ from typing import Any, cast
 
 import pytest
 
-from jobs.lifecycle import GRACE_SECONDS, Lifecycle, SweepFailed
-from jobs.table import JobTable, TakenError
+from jobs.lifecycle import Lifecycle, SweepFailed
+from jobs.table import ANSWERING_SECONDS, JobTable, TakenError
 from tests.unit.jobs.fakes import Killed, SageMaker, Tasks, refusal
 
 NAME = "dev-digits-0"
 NOW = 1_000_000
-LATER = NOW + GRACE_SECONDS + 1
+LATER = NOW + ANSWERING_SECONDS + 1
 PARAMETERS: dict[str, Any] = {
     "TrainingJobName": NAME,
     "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
@@ -116,9 +116,20 @@ def test_a_lost_event_is_made_good_by_the_sweep(
 def test_the_sweep_leaves_alone_what_somebody_is_at_work_on(
     life: Lifecycle, sagemaker: SageMaker, tasks: Tasks
 ) -> None:
+    life.table.put(NAME, token="token", execution="execution", parameters=PARAMETERS, now=NOW)
+    assert life.sweep(NOW + 60) == [] and sagemaker.created == []
     begin(life)
     sagemaker.complete(NAME)
-    assert life.sweep(NOW + 1) == [] and tasks.answers == []
+    assert life.table.claim(NAME, "token", NOW)
+    assert life.sweep(NOW + 60) == [] and tasks.answers == []
+
+
+def test_a_lost_event_is_made_good_by_the_very_next_sweep(
+    life: Lifecycle, sagemaker: SageMaker, tasks: Tasks
+) -> None:
+    begin(life)
+    sagemaker.complete(NAME)
+    assert life.sweep(NOW) == [NAME] and len(tasks.answers) == 1
 
 
 def test_killed_before_creating_the_sweep_creates_the_job(
@@ -255,7 +266,7 @@ def test_a_task_that_cannot_be_told_now_is_told_by_the_next_sweep(
     with pytest.raises(SweepFailed, match="states:SendTaskSuccess"):
         life.sweep(LATER)
     tasks.broken = None
-    life.sweep(LATER + GRACE_SECONDS + 1)
+    life.sweep(LATER + ANSWERING_SECONDS + 2)
     assert [how for _, how, _ in tasks.answers] == ["success"]
 
 

@@ -41,7 +41,6 @@ def test_what_is_no_object_is_refused(document: object) -> None:
         ({"instance_count": "2"}, "instance_count", "integer"),
         ({"instance_count": 0}, "instance_count", "greater than or equal to 1"),
         ({"image": "own"}, "image", "'aws' or 'platform'"),
-        ({"channels": {}}, "channels", "at least 1"),
         ({"name": "a b"}, "name", "what matches"),
         ({"name": "a" * 41}, "name", "at most 40"),
         ({"hyperparameters": {"k": None}}, "hyperparameters.k", "number, text or list"),
