@@ -5,14 +5,12 @@ from datetime import datetime
 from benchmarks.measuring import RUNS, Figure
 from local.cli import demo, digits, workflow
 from local.cli.aws import Aws
-from local.cli.console import Steps
 from local.platform.progress import Silent
 
 
 def measure(aws: Aws) -> list[Figure]:
     """Train and register, and take the algorithm's own run away."""
-    with Steps() as steps:
-        request, _ = demo.upload(aws, digits.load(), steps)
+    request, _ = demo.upload(aws, digits.load(), Silent())
     for part in ("deploy", "sample"):
         request.pop(part)
     values = [_overhead(aws, request) for _ in range(RUNS + 1)]

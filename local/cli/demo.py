@@ -24,6 +24,7 @@ from local.cli.workflow import Outcome
 from local.platform import lifecycle
 from local.platform.errors import PlatformError
 from local.platform.home import CHECKOUT, PREFIX, default_home
+from local.platform.progress import Progress
 
 EXAMPLE = CHECKOUT / "docs" / "examples" / "digits.json"
 ENDPOINT = f"{PREFIX}-digits"
@@ -94,7 +95,7 @@ def demo(
 
 
 @contextmanager
-def _step(steps: Steps, name: str, remedy: str) -> Iterator[None]:
+def _step(steps: Progress, name: str, remedy: str) -> Iterator[None]:
     """A step whose failures are told under its name."""
     steps.begin(name)
     try:
@@ -108,7 +109,7 @@ def _step(steps: Steps, name: str, remedy: str) -> Iterator[None]:
     steps.end(name)
 
 
-def upload(aws: Aws, parts: Digits, steps: Steps) -> tuple[dict[str, Any], list[str]]:
+def upload(aws: Aws, parts: Digits, steps: Progress) -> tuple[dict[str, Any], list[str]]:
     """Put the data into the data bucket; return the job request for it and where it lies."""
     request: dict[str, Any] = json.loads(EXAMPLE.read_text(encoding="utf-8"))
     request["sample"] = {"content_type": "text/csv", "body": parts.held_out[0]}
