@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from jobs.log import decided
 from jobs.outcome import Failure, Outcome, Success, of
-from jobs.table import Job, JobTable
+from jobs.table import BUSY_SECONDS, Job, JobTable
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker import SageMakerClient
@@ -66,14 +66,14 @@ class Lifecycle:
         if described is not None:
             self._settle(job, described, now)
 
-    def sweep(self, now: int, grace_seconds: int = GRACE_SECONDS) -> list[str]:
-        """Look after every job with which nothing has happened for `grace_seconds`.
+    def sweep(self, now: int, grace_seconds: int = BUSY_SECONDS) -> list[str]:
+        """Look after every job that nobody is at work on; creating one may take `grace_seconds`.
 
         Raises:
             SweepFailed: For some it did not work; their rows are as they were.
         """
         looked_after, problems = [], []
-        for name in self.table.unfinished(now - grace_seconds):
+        for name in self.table.unfinished(now, grace_seconds):
             try:
                 self._look_after(name, now)
                 looked_after.append(name)

@@ -17,9 +17,8 @@ STATUS_INDEX = "by-status"
 
 # Rows are of no use once nobody asks about the job any more.
 _KEPT_SECONDS = 90 * 24 * 3600
-# A function is ended long before this, so that nobody is at work on an older claim.
-ANSWERING_SECONDS = 90
-_LEFT_ALONE = {"starting": ANSWERING_SECONDS, "training": 0, "answering": ANSWERING_SECONDS + 1}
+# A function is ended long before this, so that nobody is at work on an older row.
+BUSY_SECONDS = 90
 
 
 class TakenError(Exception):
@@ -103,7 +102,7 @@ class JobTable:
     def claim(self, job: str, token: str, now: int) -> bool:
         """Take the answering of a task upon oneself; of several at once only one gets it.
 
-        A claim that led to nothing can be taken over after `ANSWERING_SECONDS`.
+        A claim that led to nothing can be taken over after `BUSY_SECONDS`.
         """
         return self._update(
             job,
@@ -116,7 +115,7 @@ class JobTable:
                 ":training": "training",
                 ":token": token,
                 ":now": now,
-                ":stale": now - ANSWERING_SECONDS,
+                ":stale": now - BUSY_SECONDS,
             },
         )
 
@@ -130,13 +129,14 @@ class JobTable:
             {"#result": "result"},
         )
 
-    def unfinished(self, now: int) -> Iterator[str]:
+    def unfinished(self, now: int, starting_seconds: int = BUSY_SECONDS) -> Iterator[str]:
         """Names of the jobs that nobody is at work on.
 
         Whoever creates a job or answers a task is given time for it; a job that trains is nobody's.
         """
         pages = self._dynamodb.get_paginator("query")
-        for status, seconds in _LEFT_ALONE.items():
+        left_alone = {"starting": starting_seconds, "training": 0, "answering": BUSY_SECONDS + 1}
+        for status, seconds in left_alone.items():
             for page in pages.paginate(
                 TableName=self._table,
                 IndexName=STATUS_INDEX,

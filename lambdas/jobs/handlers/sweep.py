@@ -5,9 +5,9 @@ import time
 from typing import Any
 
 from jobs.clients import client
-from jobs.lifecycle import GRACE_SECONDS, Lifecycle
+from jobs.lifecycle import Lifecycle
 from jobs.settings import required
-from jobs.table import JobTable
+from jobs.table import BUSY_SECONDS, JobTable
 
 TABLE = required(os.environ, "JOB_TABLE")
 
@@ -16,9 +16,9 @@ def lambda_handler(event: dict[str, Any], context: object) -> dict[str, list[str
     """Compare the job table with SageMaker; names the jobs that were looked after.
 
     Each is handled as its own event would have handled it, so that both may come at once. Whoever
-    knows that a job is stuck need not wait: `{"grace_seconds": 0}` looks at the youngest rows too.
+    knows that no job is being created need not wait: `{"grace_seconds": 0}` looks at all of them.
     """
     names = Lifecycle(
         JobTable(client("dynamodb"), TABLE), client("sagemaker"), client("stepfunctions")
-    ).sweep(int(time.time()), int(event.get("grace_seconds", GRACE_SECONDS)))
+    ).sweep(int(time.time()), int(event.get("grace_seconds", BUSY_SECONDS)))
     return {"looked_after": names}

@@ -4,12 +4,12 @@ from typing import Any, cast
 import pytest
 
 from jobs.lifecycle import Lifecycle, SweepFailed
-from jobs.table import ANSWERING_SECONDS, JobTable, TakenError
+from jobs.table import BUSY_SECONDS, JobTable, TakenError
 from tests.unit.jobs.fakes import Killed, SageMaker, Tasks, refusal
 
 NAME = "dev-digits-0"
 NOW = 1_000_000
-LATER = NOW + ANSWERING_SECONDS + 1
+LATER = NOW + BUSY_SECONDS + 1
 PARAMETERS: dict[str, Any] = {
     "TrainingJobName": NAME,
     "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
@@ -266,7 +266,7 @@ def test_a_task_that_cannot_be_told_now_is_told_by_the_next_sweep(
     with pytest.raises(SweepFailed, match="states:SendTaskSuccess"):
         life.sweep(LATER)
     tasks.broken = None
-    life.sweep(LATER + ANSWERING_SECONDS + 2)
+    life.sweep(LATER + BUSY_SECONDS + 2)
     assert [how for _, how, _ in tasks.answers] == ["success"]
 
 
