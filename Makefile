@@ -59,7 +59,7 @@ demo: setup ## Bring the platform up on this machine, train, deploy and ask for 
 
 test: setup functions ## Run every test, end to end on the local platform among them
 	@echo "test: pytest with $(WORKERS) workers"
-	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: setup ## Lint, formatting and types
 	@echo "check: ruff check"

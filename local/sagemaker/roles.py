@@ -88,7 +88,7 @@ class Role:
         if isinstance(error, ClientError):
             code = str(error.response.get("Error", {}).get("Code", ""))
             message = str(error.response.get("Error", {}).get("Message", "")) or code
-            if code in _DENIALS and action not in message:
+            if code in _DENIALS and "not authorized to perform" not in message:
                 message = (
                     f"User: {self.arn} is not authorized to perform: {action} "
                     f"on resource: {resource}"

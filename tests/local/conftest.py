@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from local.platform.lifecycle import attach
 
 SMP = Path(sys.executable).parent / "smp"
 UP_SECONDS = 300
+# The platform of this worker, from when its fixture is set up until its end.
+RUNNING: list["LocalPlatform"] = []
 
 
 def run_smp(
@@ -127,9 +129,15 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform
             result = run_smp(home, ["up", "--port", str(free_port())])
             assert result.returncode == 0, result.stderr
         holders.write_text(json.dumps([*living, os.getpid()]))
+    running = LocalPlatform(home, shared / "together")
+    running.begin_test()
+    RUNNING.append(running)
     try:
-        yield LocalPlatform(home, shared / "together")
+        yield running
     finally:
+        # Here and not in the hook: this is the last test's teardown, and the platform may end now.
+        running.end_test()
+        RUNNING.clear()
         with locked(lock, fcntl.LOCK_EX):
             living = [pid for pid in _living(holders) if pid != os.getpid()]
             holders.write_text(json.dumps(living))
@@ -193,15 +201,17 @@ def _living(holders: Path) -> list[int]:
     return [pid for pid in pids if psutil.pid_exists(pid)]
 
 
-@pytest.fixture(autouse=True)
-def _own_faults(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Faults end with the test that made them, and trouble no test of another worker."""
-    if "platform" not in request.fixturenames:
-        yield
-        return
-    shared: LocalPlatform = request.getfixturevalue("platform")
-    shared.begin_test()
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Faults end with the test that made them, and trouble no test of another worker.
+
+    A hook and no fixture: what module fixtures do on the platform must be covered, too.
+    """
+    uses = "platform" in getattr(item, "fixturenames", ())
+    if uses and RUNNING:
+        RUNNING[0].begin_test()
     try:
-        yield
+        return (yield)
     finally:
-        shared.end_test()
+        if uses and RUNNING:
+            RUNNING[0].end_test()

@@ -6,9 +6,6 @@ import pytest
 
 from tests.local.conftest import LocalPlatform
 
-# Both runs change the one endpoint, so they share a worker and their order.
-pytestmark = pytest.mark.xdist_group("digits-endpoint")
-
 
 @pytest.fixture(scope="module")
 def runs(platform: LocalPlatform, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
@@ -121,3 +118,26 @@ def test_deploying_an_older_package_puts_it_back_into_service(
     )["Stacks"][0]
     in_service = {p["ParameterKey"]: p["ParameterValue"] for p in stack["Parameters"]}
     assert in_service["ModelPackageArn"] == runs[0]["package"]
+
+
+def test_deploying_a_group_puts_its_newest_package_into_service(
+    platform: LocalPlatform, runs: list[dict[str, Any]]
+) -> None:
+    for _ in range(2):  # the second time there is nothing to do, which is no failure
+        result = platform.smp("deploy", "digits", "digits")
+        assert result.returncode == 0, result.stderr
+    assert "in service already" in result.stderr
+    stack = platform.client("cloudformation").describe_stacks(
+        StackName=platform.parameter("endpoints/digits/stack-name")
+    )["Stacks"][0]
+    in_service = {p["ParameterKey"]: p["ParameterValue"] for p in stack["Parameters"]}
+    assert in_service["ModelPackageArn"] == runs[-1]["package"]
+
+
+def test_train_prints_what_the_workflow_gives_out(
+    platform: LocalPlatform, runs: list[dict[str, Any]]
+) -> None:
+    result = platform.smp("train", "docs/examples/digits.json")
+    assert result.returncode == 0, result.stderr
+    assert "validation:merror" in result.stderr
+    assert json.loads(result.stdout)["endpoint"] == "sagemaker-platform-local-digits"
