@@ -34,7 +34,7 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
 }
 
 
-def until(condition: Callable[[], T], what: str, seconds: float = 90) -> T:
+def until(condition: Callable[[], T | None], what: str, seconds: float = 30) -> T:
     """What the condition gives, once it gives anything."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -55,6 +55,12 @@ def ended(platform: LocalPlatform, execution: str) -> dict[str, Any]:
     result = until(look, f"the end of {execution}")
     assert result
     return result
+
+
+def jobs(platform: LocalPlatform) -> set[str]:
+    """Names of all training jobs so far."""
+    pages = platform.client("sagemaker").get_paginator("list_training_jobs").paginate()
+    return {job["TrainingJobName"] for page in pages for job in page["TrainingJobSummaries"]}
 
 
 def sweep(platform: LocalPlatform) -> None:
@@ -111,8 +117,11 @@ def train(
         "StoppingCondition": {"MaxRuntimeInSeconds": 600},
     }
     sagemaker.create_training_job(**(request | changes))
-    sagemaker.get_waiter("training_job_completed_or_stopped").wait(
-        TrainingJobName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
-    )
-    job: dict[str, Any] = sagemaker.describe_training_job(TrainingJobName=name)
+
+    def look() -> dict[str, Any] | None:
+        found: dict[str, Any] = sagemaker.describe_training_job(TrainingJobName=name)
+        return found if found["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
+
+    job = until(look, f"the end of {name}")
+    assert job
     return job

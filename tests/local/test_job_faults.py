@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from tests.local.conftest import LocalPlatform
-from tests.local.support import DIGITS, ended, sweep, until
+from tests.local.support import DIGITS, ended, jobs, sweep, until
 
 REQUEST: dict[str, Any] = {
     "algorithm": "xgboost",
@@ -43,11 +43,6 @@ def start(platform: LocalPlatform, **changes: object) -> str:
 
 def channel(uri: str) -> dict[str, Any]:
     return {"train": {"s3_uri": uri, "content_type": "text/csv"}}
-
-
-def jobs(platform: LocalPlatform) -> set[str]:
-    pages = platform.client("sagemaker").get_paginator("list_training_jobs").paginate()
-    return {job["TrainingJobName"] for page in pages for job in page["TrainingJobSummaries"]}
 
 
 @pytest.mark.parametrize(
