@@ -127,7 +127,7 @@ def started(state: Path, port: int, *arguments: str) -> Server:
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{script.parents[1]}"},
+        env={**os.environ, "PYTHONPATH": str(root)},
     )
     server = Server(port, process, state)
     deadline = time.monotonic() + 30

@@ -2,9 +2,9 @@
 
 import sys
 
-from emulator.fake_sagemaker import FakeSageMaker
 from local import server
 from local.emulator import environment, running
+from tests.contract.emulator.fake_sagemaker import FakeSageMaker
 
 settings = server._settings(sys.argv[1:])
 environment.prepare(settings)
