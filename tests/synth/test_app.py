@@ -131,13 +131,6 @@ def _break(path: Path, before: str, after: str) -> None:
     path.write_text(text.replace(before, after), encoding="utf-8")
 
 
-def test_an_environment_synthesizes_into_the_folder_it_is_told(staged: Path) -> None:
-    result = _synthesize(staged, "prod")
-    assert result.returncode == 0, result.stderr
-    written = {path.name for path in (staged / "cdk.out").glob("*.template.json")}
-    assert "sagemaker-platform-prod-endpoint-digits.template.json" in written
-
-
 def test_a_finding_that_nobody_has_acknowledged_ends_synthesis(staged: Path) -> None:
     constructs = staged / "constructs" / "sagemaker_constructs"
     _break(constructs / "buckets.py", "enforce_ssl=True", "enforce_ssl=False")

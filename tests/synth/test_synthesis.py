@@ -1,0 +1,67 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+from cfnlint.config import ConfigMixIn
+from cfnlint.runner import Runner
+
+from environments.model import Environment, names
+
+ROOT = Path(__file__).parents[2]
+UNPACKED = Path.home() / ".cache" / "aws" / "jsii" / "package-cache"
+ENVIRONMENTS = ["dev", "local", "prod", "staging"]
+PARTS = ["network", "storage", "images", "governance", "training"]
+
+
+@pytest.fixture(scope="module")
+def synthesize(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Synthesizes as a person does who has never heard of an account, once an environment."""
+    home = tmp_path_factory.mktemp("home")
+    shell = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+    shell |= {
+        "HOME": str(home),
+        # Unpacking the CDK again would take longer than all else here.
+        "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(UNPACKED),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    }
+
+    @cache
+    def once(environment: str) -> Path:
+        folder = home / environment
+        command = [str(ROOT / "node_modules" / ".bin" / "cdk"), "synth", "--quiet", "--strict"]
+        command += ["--no-lookups", "-c", f"environment={environment}", "-o", str(folder)]
+        result = subprocess.run(
+            command, cwd=ROOT, env=shell, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        return folder
+
+    return once
+
+
+def test_every_environment_is_judged_here() -> None:
+    assert names() == ENVIRONMENTS
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_an_environment_synthesizes_strictly_and_without_an_account(
+    synthesize: Callable[[str], Path], environment: str
+) -> None:
+    parts = [*PARTS, *(f"endpoint-{name}" for name in Environment.load(environment).endpoints)]
+    written = {path.name for path in synthesize(environment).glob("*.template.json")}
+    assert written == {f"sagemaker-platform-{environment}-{part}.template.json" for part in parts}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_cfn_lint_finds_nothing_that_is_not_explained(
+    synthesize: Callable[[str], Path], environment: str
+) -> None:
+    templates = sorted(map(str, synthesize(environment).glob("*.template.json")))
+    region = Environment.load(environment).region
+    rules = ["--config-file", str(ROOT / ".cfnlintrc.yaml"), "--regions", region]
+    findings = Runner(ConfigMixIn([*rules, "--", *templates])).run()
+    assert [f"{one.filename}: {one.rule.id} {one.message}" for one in findings] == []
