@@ -87,3 +87,13 @@ clean: ## End the local platform and remove everything that was made here
 	@echo "clean: .local build cdk.out node_modules .venv .uv and caches"
 	@rm -rf .local build cdk.out node_modules .venv .uv .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: judges
+CHECKOV := checkov==3.3.30
+
+# checkov pins a boto3 of its own, so it gets an environment of its own, downloaded at first use.
+judges: synth ## Ask cfn-lint and checkov, who know nothing of CDK, about the templates
+	@echo "judges: cfn-lint"
+	@.venv/bin/cfn-lint $(ENVIRONMENTS:%=cdk.out/%/*.template.json)
+	@echo "judges: $(CHECKOV)"
+	@$(UV) tool run --quiet --from $(CHECKOV) checkov --config-file .checkov.yaml $(ENVIRONMENTS:%=--directory cdk.out/%)
