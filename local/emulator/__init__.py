@@ -26,10 +26,11 @@ encryption
     DynamoDB use a customer managed key with the caller's permissions, and an object that is put
     with aws:kms alone takes the bucket's key.
 functions
-    `core.lambda_runtime._detect_runtime_binary`, `_PYTHON_WORKER_SCRIPT`, `Worker.invoke` and
-    its `subprocess`: functions see the standard library, boto3 and their own package, and an
-    exception keeps its type, for Retry and Catch. `lambda_svc._emit_lambda_logs` asks the
-    function's role.
+    `core.lambda_runtime._detect_runtime_binary`, `_PYTHON_WORKER_SCRIPT`, `Worker.invoke`,
+    `Worker._spawn` and its `subprocess`: functions see the standard library, boto3 and their own
+    package, and an exception keeps its type, for Retry and Catch, as does a death without an
+    answer. `_workers` tells which function a connection comes from, for the fault that kills it.
+    `lambda_svc._emit_lambda_logs` asks the function's role.
 step_functions
     `stepfunctions._execute_task`, `_invoke_resource`, `_invoke_with_callback`, `_call_lambda`
     and `_AWS_SDK_SERVICE_MAP`: tasks are evaluated under the machine's role, and a function

@@ -4,12 +4,16 @@ import functools
 import logging
 import os
 import re
+import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from weakref import WeakKeyDictionary
+
+import psutil
 
 from local.emulator import identity
 from local.emulator.environment import ACCOUNT, REGION, Settings
@@ -25,6 +29,8 @@ _PASSED = re.compile(
     r"|NODE_PATH"
 )
 _last = threading.local()
+# The last process of each worker; ministack forgets it once it has died.
+_processes: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 _logger = logging.getLogger("smp.functions")
 
 _PRELUDE = """
@@ -54,6 +60,8 @@ def _smp_init_error(module, error):
     return json.dumps({"errorType": kind, "errorMessage": text})
 """
 _INIT_PREFIX = "Worker init failed: "
+# What ministack says when a process ended before it answered, as it started or later.
+_DIED = ("Worker process died", "Worker process exited immediately", "[Errno 32]")
 
 
 def install(settings: Settings) -> None:
@@ -64,6 +72,7 @@ def install(settings: Settings) -> None:
     packages = _runtime_packages(settings.state / "runtime")
     detect = lambda_runtime._detect_runtime_binary
     run = lambda_runtime.Worker.invoke
+    spawn = lambda_runtime.Worker._spawn
     warm = lambda_svc._execute_function_warm
     emit = lambda_svc._emit_lambda_logs
     script = python_worker(lambda_runtime._PYTHON_WORKER_SCRIPT, packages)
@@ -72,17 +81,25 @@ def install(settings: Settings) -> None:
     def detected(runtime: str) -> tuple[str, str]:
         return (sys.executable, script) if runtime.startswith("python") else detect(runtime)
 
+    @functools.wraps(spawn)
+    def spawned(worker: Any) -> None:
+        try:
+            spawn(worker)
+        finally:
+            _processes[worker] = worker._proc
+
     @functools.wraps(run)
     def ran(worker: Any, *args: Any, **kwargs: Any) -> Any:
-        _last.answer = None
+        _last.worker = worker
         _last.answer = run(worker, *args, **kwargs)
         return _last.answer
 
     @functools.wraps(warm)
     def executed(func: Any, event: Any, request_id: str) -> Any:
-        _last.answer = None
+        _last.answer = _last.worker = None
         outcome = warm(func, event, request_id)
-        return _described(outcome, getattr(_last, "answer", None), request_id)
+        process = _processes.get(_last.worker) if _last.worker is not None else None
+        return _described(outcome, _last.answer, process, request_id)
 
     @functools.wraps(emit)
     def emitted(func: Any, request_id: str, log_text: str, *args: Any, **kwargs: Any) -> None:
@@ -94,6 +111,7 @@ def install(settings: Settings) -> None:
         emit(func, request_id, log_text, *args, **kwargs)
 
     lambda_runtime._detect_runtime_binary = detected
+    lambda_runtime.Worker._spawn = spawned
     lambda_runtime.Worker.invoke = ran
     lambda_runtime.subprocess = _isolating(lambda_runtime.subprocess)
     lambda_svc._execute_function_warm = executed
@@ -158,7 +176,9 @@ def _isolating(subprocess: Any) -> Any:
     return shim
 
 
-def _described(outcome: dict[str, Any], answer: Any, request_id: str) -> dict[str, Any]:
+def _described(
+    outcome: dict[str, Any], answer: Any, process: Any, request_id: str
+) -> dict[str, Any]:
     """A failure as AWS's runtime describes it."""
     import json
 
@@ -173,6 +193,13 @@ def _described(outcome: dict[str, Any], answer: Any, request_id: str) -> dict[st
             "body": {**body, "requestId": request_id, "stackTrace": []},
             "log": f"[ERROR] {body['errorType']}: {body['errorMessage']}",
         }
+    if message.startswith(_DIED) and not (answer or {}).get("errorType"):
+        message = f"RequestId: {request_id} Error: {_ending(process)}"
+        return {
+            **outcome,
+            "body": {"errorType": "Runtime.ExitError", "errorMessage": message},
+            "log": f"{outcome.get('log', '')}\n{message}\nRuntime.ExitError".lstrip(),
+        }
     if isinstance(answer, dict) and answer.get("errorType"):
         body = {
             **body,
@@ -181,6 +208,41 @@ def _described(outcome: dict[str, Any], answer: Any, request_id: str) -> dict[st
             "stackTrace": answer.get("stackTrace", []),
         }
     return {**outcome, "body": body}
+
+
+def _ending(process: Any) -> str:
+    """How a process ended, as AWS tells it."""
+    code = process.poll() if process is not None else None
+    if not code:
+        return "Runtime exited without providing a reason"
+    if code < 0:
+        return f"Runtime exited with error: signal: {str(signal.strsignal(-code)).lower()}"
+    return f"Runtime exited with error: exit status {code}"
+
+
+def kill_caller(port: int) -> bool:
+    """Kill the function whose connection comes from this port of the host; whether there is one."""
+    for process in _at_work():
+        try:
+            ports = {found.laddr.port for found in psutil.Process(process.pid).net_connections()}
+        except psutil.Error:
+            continue
+        if port in ports:
+            process.kill()
+            return True
+    return False
+
+
+def _at_work() -> Iterator[Any]:
+    """The processes of functions that are being called."""
+    from ministack.core import lambda_runtime
+
+    with lambda_runtime._lock:
+        workers = [one for pool in lambda_runtime._workers.values() for one in pool if one.in_use]
+    for worker in workers:
+        process = worker._proc
+        if process is not None and process.poll() is None:
+            yield process
 
 
 def log_refusal(config: Mapping[str, Any]) -> str:

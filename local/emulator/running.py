@@ -123,6 +123,7 @@ def front(service: Any) -> Callable[..., Any]:
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http" or not scope["path"].startswith("/_smp/"):
+            sagemaker.CALLER_PORT.set((scope.get("client") or ("", 0))[1])
             await app(scope, receive, send)
             return
         body = b""

@@ -1,14 +1,17 @@
 """Puts the SageMaker service behind ministack's front door, with the caller's policies enforced."""
 
+import contextvars
 import json
 from typing import Any
 
-from local.emulator import services
+from local.emulator import functions, services
 from local.emulator.environment import REGION
 from local.emulator.identity import principal_of
 from local.emulator.services import Response
 
 _JSON = "application/x-amz-json-1.1"
+# The port at the other end of the request's connection.
+CALLER_PORT: contextvars.ContextVar[int] = contextvars.ContextVar("smp_caller_port", default=0)
 
 
 def mount(service: Any) -> None:
@@ -22,6 +25,8 @@ def mount(service: Any) -> None:
         if refused:
             return refused
         status, out_headers, out = await service.handle(method, path, headers, body, query)
+        if status < 400 and service.faults.kills_caller(operation):
+            return _killed()
         return status, dict(out_headers), out
 
     async def runtime(
@@ -58,6 +63,14 @@ def _dashed(name: str) -> str:
 def _error(status: int, code: str, message: str) -> Response:
     document = {"__type": code, "message": message, "Message": message}
     return status, {"Content-Type": _JSON, "x-amzn-ErrorType": code}, json.dumps(document).encode()
+
+
+def _killed() -> Response:
+    """Kill the function that called; the answer is for a caller that is none."""
+    if functions.kill_caller(CALLER_PORT.get()):
+        return _error(500, "InternalFailure", "The caller was killed (an injected fault).")
+    message = "The fault kill_caller is for calls of functions, and this caller is no function."
+    return _error(500, "InternalFailure", message)
 
 
 def _refusal(

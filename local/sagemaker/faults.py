@@ -19,6 +19,8 @@ class Faults:
     - `capacity`: how many of the next training jobs fail with AWS's capacity error.
     - `throttle`: operation -> how many of its next calls are throttled.
     - `drop_response`: operation -> how many of its next calls take effect and are not answered.
+    - `kill_caller`: operation -> how many of its next calls take effect and cost the function that
+      made them its life.
     """
 
     drop_events: int = 0
@@ -28,6 +30,7 @@ class Faults:
     capacity: int = 0
     throttle: dict[str, int] = field(default_factory=dict)
     drop_response: dict[str, int] = field(default_factory=dict)
+    kill_caller: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def configure(self, document: Mapping[str, Any]) -> None:
@@ -84,6 +87,10 @@ class Faults:
     def drops_response(self, operation: str) -> bool:
         """Whether this call's caller never hears of its effect."""
         return self._count_down(self.drop_response, operation)
+
+    def kills_caller(self, operation: str) -> bool:
+        """Whether this call's caller dies before it is answered."""
+        return self._count_down(self.kill_caller, operation)
 
     def _count_down(self, counts: dict[str, int], operation: str) -> bool:
         with self._lock:

@@ -36,18 +36,18 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def client(self, service: str, **credentials: str) -> Any:
+    def client(self, service: str, **options: Any) -> Any:
         make: Any = boto3.session.Session().client
-        return make(
-            service,
-            region_name=REGION,
-            endpoint_url=self.url,
-            **(credentials or ROOT),
-        )
+        return make(service, region_name=REGION, endpoint_url=self.url, **(ROOT | options))
 
     def get(self, path: str) -> Any:
         with urllib.request.urlopen(f"{self.url}{path}") as answer:
             return json.load(answer)
+
+    def post(self, path: str, document: dict[str, Any]) -> None:
+        body = json.dumps(document).encode()
+        with urllib.request.urlopen(f"{self.url}{path}", body) as answer:
+            assert answer.status == 200
 
     def role(self, name: str, service: str, *statements: dict[str, Any], trust: str = "") -> str:
         """A role with one inline policy; of the same name again, it is replaced."""

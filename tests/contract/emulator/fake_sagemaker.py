@@ -37,6 +37,11 @@ class Faults:
     def configure(self, values: dict[str, Any]) -> None:
         self.configured = values
 
+    def kills_caller(self, operation: str) -> bool:
+        left: dict[str, int] = self.configured.get("kill_caller", {})
+        left[operation] = left.get(operation, 0) - 1
+        return left[operation] >= 0
+
 
 class FakeSageMaker:
     """Endpoints are in service at once, unless their configuration's name has `bad` in a tag."""

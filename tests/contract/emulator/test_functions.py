@@ -1,8 +1,12 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
 from ministack.core.lambda_runtime import _PYTHON_WORKER_SCRIPT
 
 from local.emulator.functions import python_worker
@@ -66,6 +70,57 @@ def test_a_function_logs_only_when_its_role_may(server: Server) -> None:
     assert any("line of json" in event["message"] for event in events)
     made(server, "fn-mute", SEES, allow("s3:GetObject"))(module="json")
     assert groups("fn-mute") == 0
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "Runtime exited with error: signal: killed"),
+        ("os._exit(3)", "Runtime exited with error: exit status 3"),
+        ("os._exit(0)", "Runtime exited without providing a reason"),
+    ],
+    ids=["killed", "exit 3", "exit 0"],
+)
+@pytest.mark.parametrize("when", ["at start", "at work"])
+def test_a_function_that_dies_without_an_answer_reads_as_on_aws(
+    server: Server, end: str, words: str, when: str
+) -> None:
+    source = f"import os, signal\n{end}\n"
+    if when == "at work":
+        source = f"import os, signal\ndef handler(event, context):\n    {end}\n"
+    failed = made(server, f"fn-dies-{uuid4().hex[:8]}", source, LOGS)()
+    assert failed["errorType"] == "Runtime.ExitError"
+    assert re.fullmatch(f"RequestId: [0-9a-f-]{{36}} Error: {words}", failed["errorMessage"])
+    assert failed.keys() == {"errorType", "errorMessage"}
+
+
+CALLS = """
+import boto3
+def handler(event, context):
+    boto3.client("sagemaker").create_model_package_group(ModelPackageGroupName=event["group"])
+    return "answered"
+"""
+
+
+def test_the_fault_kills_the_one_worker_that_called_after_its_call_took_effect(
+    server: Server,
+) -> None:
+    invoke = made(server, "fn-killed", CALLS, LOGS, allow("sagemaker:*"))
+    assert invoke(group="before") == "answered"
+    server.post("/_smp/faults", {"kill_caller": {"CreateModelPackageGroup": 1}})
+    failed = invoke(group="killed")
+    assert failed["errorType"] == "Runtime.ExitError"
+    assert failed["errorMessage"].endswith("signal: killed")
+    sagemaker = server.client("sagemaker")
+    assert sagemaker.describe_model_package_group(ModelPackageGroupName="killed")
+    assert invoke(group="after") == "answered"
+
+
+def test_the_fault_that_kills_callers_tells_one_that_is_no_function(server: Server) -> None:
+    server.post("/_smp/faults", {"kill_caller": {"CreateModelPackageGroup": 1}})
+    sagemaker = server.client("sagemaker", config=Config(retries={"total_max_attempts": 1}))
+    with pytest.raises(ClientError, match="this caller is no function"):
+        sagemaker.create_model_package_group(ModelPackageGroupName="plain")
 
 
 def test_a_worker_script_that_moved_is_noticed() -> None:
