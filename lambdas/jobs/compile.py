@@ -10,8 +10,6 @@ from algorithms.catalog import Algorithm, CatalogError, algorithm
 from jobs.request import InvalidRequest, JobRequest
 from jobs.settings import Platform
 
-# Built-in algorithms without checkpoints may wait for spare capacity no longer than this.
-_LONGEST_WAIT_WITHOUT_CHECKPOINTS = 3600
 # The images of this platform are tagged with the version of their contract.
 _PLATFORM_TAG = "1"
 _RESPONSE_TYPES = ["text/csv", "application/json", "application/jsonlines"]
@@ -59,7 +57,6 @@ def compile_job(
         ),
     )
     problems += _destination_problems(platform, request)
-    stopping, checkpoints = _stopping(platform, request, entry, problems)
     if problems or image is None or hyperparameters is None:
         raise InvalidRequest(problems)
     name = job_name(platform, request, execution, started)
@@ -86,14 +83,14 @@ def compile_job(
         ],
         "OutputDataConfig": {"S3OutputPath": output, "KmsKeyId": platform.key_arn},
         "ResourceConfig": _resources(platform, request, instance_types[0]),
-        "StoppingCondition": stopping,
-        "EnableManagedSpotTraining": request.spot,
+        "StoppingCondition": {
+            "MaxRuntimeInSeconds": request.max_runtime_seconds
+            or platform.defaults.max_runtime_seconds
+        },
         "EnableInterContainerTrafficEncryption": True,
         "EnableNetworkIsolation": not _loads_weights(entry, request),
         "Tags": _tags(platform, request, execution),
     }
-    if checkpoints:
-        parameters["CheckpointConfig"] = {"S3Uri": f"{output}/{name}/checkpoints"}
     job: dict[str, Any] = {
         "name": name,
         "algorithm": entry.name,
@@ -225,29 +222,6 @@ def _resources(platform: Platform, request: JobRequest, instance_type: str) -> d
     if not has_local_storage(instance_type):
         resources["VolumeKmsKeyId"] = platform.key_arn
     return resources
-
-
-def _stopping(
-    platform: Platform, request: JobRequest, entry: Algorithm, problems: list[str]
-) -> tuple[dict[str, int], bool]:
-    """When the job is stopped, and whether it keeps checkpoints for going on."""
-    runtime = request.max_runtime_seconds or platform.defaults.max_runtime_seconds
-    stopping = {"MaxRuntimeInSeconds": runtime}
-    if not request.spot:
-        return stopping, False
-    limit = None if entry.checkpoints else _LONGEST_WAIT_WITHOUT_CHECKPOINTS
-    wait = request.max_wait_seconds or max(runtime, limit or 2 * runtime)
-    if wait < runtime:
-        problems.append(
-            f"max_wait_seconds: found {wait}; allowed: {runtime} or more, since training itself "
-            "may take max_runtime_seconds"
-        )
-    if limit and wait > limit:
-        problems.append(
-            f"spot: {entry.name} keeps no checkpoints, so waiting and training may take {limit} "
-            f"seconds together, found {wait}; lower max_runtime_seconds and max_wait_seconds"
-        )
-    return {**stopping, "MaxWaitTimeInSeconds": wait}, entry.checkpoints
 
 
 def _loads_weights(entry: Algorithm, request: JobRequest) -> bool:

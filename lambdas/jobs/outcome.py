@@ -62,21 +62,11 @@ def _failure(reason: str) -> Failure:
 
 
 def _stopped(described: Mapping[str, Any]) -> Failure:
-    secondary = described.get("SecondaryStatus", "Stopped")
-    condition = described.get("StoppingCondition", {})
-    match secondary:
-        case "MaxRuntimeExceeded":
-            limit = condition.get("MaxRuntimeInSeconds")
-            return Failure(
-                secondary,
-                f"the job was stopped after max_runtime_seconds, which is {limit}; raise it in the "
-                "request",
-            )
-        case "MaxWaitTimeExceeded":
-            limit = condition.get("MaxWaitTimeInSeconds")
-            return Failure(
-                secondary,
-                f"no spare capacity was enough within max_wait_seconds, which is {limit}; raise it "
-                "in the request, or train without spot",
-            )
+    if described.get("SecondaryStatus") == "MaxRuntimeExceeded":
+        limit = described.get("StoppingCondition", {}).get("MaxRuntimeInSeconds")
+        return Failure(
+            "MaxRuntimeExceeded",
+            f"the job was stopped after max_runtime_seconds, which is {limit}; raise it in the "
+            "request",
+        )
     return Failure("TrainingJobStopped", "somebody stopped the job with StopTrainingJob")

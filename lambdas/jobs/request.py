@@ -103,9 +103,7 @@ class JobRequest(_Part):
     max_runtime_seconds: Annotated[int, Field(ge=60, le=2419200)] | None = None
     """When SageMaker stops the job; the environment's when left out."""
     spot: bool = False
-    """Train on spare capacity, which is cheaper and may be taken away."""
-    max_wait_seconds: Annotated[int, Field(ge=60, le=2419200)] | None = None
-    """With `spot`: how long waiting and training may take together."""
+    """Train on spare capacity, which comes with a later release; only `false` for now."""
     metric_definitions: list[dict[str, str]] | None = None
     """For own images, which come with a later release; refused for now."""
     tags: Annotated[dict[TagKey, TagText], Field(max_length=40)] = {}
@@ -139,8 +137,8 @@ class JobRequest(_Part):
                 "metric_definitions: found, which is for own images and comes with a later "
                 "release; leave it out, built-in algorithms have their own"
             )
-        if self.max_wait_seconds is not None and not self.spot:
-            problems.append("max_wait_seconds: found without spot; add spot: true or leave it out")
+        if self.spot:
+            problems.append("spot: found true, which comes with a later release; allowed: false")
         if problems:
             raise ValueError("\n".join(problems))
         return self

@@ -214,23 +214,14 @@ def test_all_problems_are_told_at_once(platform: Platform) -> None:
     assert len(refused(platform, document).splitlines()) == 3
 
 
-def test_spot_with_checkpoints_keeps_them_beside_the_model(platform: Platform) -> None:
-    job = compiled(platform, request(spot=True, max_wait_seconds=7200))
-    given = job["parameters"]
-    assert given["EnableManagedSpotTraining"] is True
-    assert given["StoppingCondition"]["MaxWaitTimeInSeconds"] == 7200
-    assert given["CheckpointConfig"] == {"S3Uri": f"s3://models/jobs/{job['name']}/checkpoints"}
-    assert_valid("CreateTrainingJob", given)
-
-
-def test_spot_without_checkpoints_waits_no_longer_than_sagemaker_allows(
+def test_a_job_ends_when_its_request_says_and_else_when_the_environment_does(
     platform: Platform,
 ) -> None:
-    document = request("kmeans", spot=True, max_runtime_seconds=1800)
-    given = parameters(platform, document)
-    assert given["StoppingCondition"]["MaxWaitTimeInSeconds"] == 3600
-    assert "CheckpointConfig" not in given
-    assert "3600" in refused(platform, {**document, "max_wait_seconds": 7200})
+    given = parameters(platform, request(max_runtime_seconds=1800))
+    assert given["StoppingCondition"] == {"MaxRuntimeInSeconds": 1800}
+    default = platform.defaults.max_runtime_seconds
+    given = parameters(platform, request())
+    assert given["StoppingCondition"] == {"MaxRuntimeInSeconds": default}
 
 
 def test_what_later_states_need_is_there_only_when_it_is_wanted(platform: Platform) -> None:

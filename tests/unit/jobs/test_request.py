@@ -47,7 +47,7 @@ def test_what_is_no_object_is_refused(document: object) -> None:
         ({"instance_types": []}, "instance_types", "at least 1"),
         ({"tags": {"aws:x": "1"}}, "tags.aws:x", "choose another"),
         ({"metric_definitions": []}, "metric_definitions", "later release"),
-        ({"max_wait_seconds": 100}, "max_wait_seconds", "add spot"),
+        ({"spot": True}, "spot", "comes with a later release; allowed: false"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_key_and_what_is_allowed(
