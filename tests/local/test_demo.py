@@ -5,6 +5,17 @@ from typing import Any
 import pytest
 
 from tests.local.conftest import LocalPlatform
+from tests.local.support import ended
+
+
+def served(platform: LocalPlatform) -> str:
+    """The package that the endpoint's stack names."""
+    stack = platform.client("cloudformation").describe_stacks(
+        StackName=platform.parameter("endpoints/digits/stack-name")
+    )["Stacks"][0]
+    return str(
+        {p["ParameterKey"]: p["ParameterValue"] for p in stack["Parameters"]}["ModelPackageArn"]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +43,7 @@ def test_a_second_run_makes_a_new_job_and_puts_its_model_into_service(
     assert first["job"] != second["job"]
     assert first["package"] != second["package"]
     assert first["endpoint"] == second["endpoint"]
-    stack = platform.client("cloudformation").describe_stacks(
-        StackName=platform.parameter("endpoints/digits/stack-name")
-    )["Stacks"][0]
-    in_service = {p["ParameterKey"]: p["ParameterValue"] for p in stack["Parameters"]}
-    assert in_service["ModelPackageArn"] == second["package"]
+    assert served(platform) == second["package"]
 
 
 def test_model_request_metrics_and_sample_lie_under_the_jobs_prefix(
@@ -113,11 +120,7 @@ def test_deploying_an_older_package_puts_it_back_into_service(
 ) -> None:
     result = platform.smp("deploy", runs[0]["package"], "digits")
     assert result.returncode == 0, result.stderr
-    stack = platform.client("cloudformation").describe_stacks(
-        StackName=platform.parameter("endpoints/digits/stack-name")
-    )["Stacks"][0]
-    in_service = {p["ParameterKey"]: p["ParameterValue"] for p in stack["Parameters"]}
-    assert in_service["ModelPackageArn"] == runs[0]["package"]
+    assert served(platform) == runs[0]["package"]
 
 
 def test_deploying_a_group_puts_its_newest_package_into_service(
@@ -127,11 +130,7 @@ def test_deploying_a_group_puts_its_newest_package_into_service(
         result = platform.smp("deploy", "digits", "digits")
         assert result.returncode == 0, result.stderr
     assert "in service already" in result.stderr
-    stack = platform.client("cloudformation").describe_stacks(
-        StackName=platform.parameter("endpoints/digits/stack-name")
-    )["Stacks"][0]
-    in_service = {p["ParameterKey"]: p["ParameterValue"] for p in stack["Parameters"]}
-    assert in_service["ModelPackageArn"] == runs[-1]["package"]
+    assert served(platform) == runs[-1]["package"]
 
 
 def test_train_prints_what_the_workflow_gives_out(
@@ -141,3 +140,62 @@ def test_train_prints_what_the_workflow_gives_out(
     assert result.returncode == 0, result.stderr
     assert "validation:merror" in result.stderr
     assert json.loads(result.stdout)["endpoint"] == "sagemaker-platform-local-digits"
+
+
+def main_job(platform: LocalPlatform, **changes: Any) -> dict[str, Any]:
+    """Run the demo's request with changes to its end."""
+    from local.cli import digits
+
+    request = {
+        "algorithm": "xgboost",
+        "hyperparameters": {"num_round": 2, "objective": "multi:softmax", "num_class": 10},
+        "channels": {
+            "train": {
+                "s3_uri": f"s3://{platform.parameter('storage/data-bucket')}/digits/train/",
+                "content_type": "text/csv",
+            }
+        },
+        "register": {"group": "digits", "approval": "Approved"},
+        "sample": {"content_type": "text/csv", "body": digits.load().held_out[0]},
+        "deploy": {"endpoint": "digits"},
+    }
+    execution = platform.client("stepfunctions").start_execution(
+        stateMachineArn=platform.parameter("training/state-machine-arn"),
+        input=json.dumps(request | changes),
+    )["executionArn"]
+    return ended(platform, execution)
+
+
+def test_a_model_that_does_not_answer_its_sample_gives_way_to_the_last_good_one(
+    platform: LocalPlatform, runs: list[dict[str, Any]]
+) -> None:
+    before = served(platform)
+    result = main_job(platform, sample={"content_type": "text/csv", "body": "1,2,3"})
+    assert result["status"] == "FAILED"
+    assert "64" in result["cause"] and "3" in result["cause"]
+    assert served(platform) == before
+    row = platform.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName="sagemaker-platform-local-digits",
+        ContentType="text/csv",
+        Body=",".join(["0"] * 64),
+    )
+    assert float(row["Body"].read()) in range(10)
+
+
+def test_a_model_that_cannot_be_loaded_is_rolled_back_by_cloudformation_with_its_reason(
+    platform: LocalPlatform, runs: list[dict[str, Any]]
+) -> None:
+    before = served(platform)
+    # Somebody spoils the artifact between registration and deployment.
+    other = next(run for run in runs if run["package"] != before)
+    models = platform.parameter("storage/models-bucket")
+    key = f"jobs/{other['job']}/output/model.tar.gz"
+    good = platform.client("s3").get_object(Bucket=models, Key=key)["Body"].read()
+    platform.client("s3").put_object(Bucket=models, Key=key, Body=b"no archive")
+    try:
+        result = platform.smp("deploy", other["package"], "digits")
+    finally:
+        platform.client("s3").put_object(Bucket=models, Key=key, Body=good)
+    assert result.returncode == 1
+    assert "archive" in result.stderr
+    assert served(platform) == before
