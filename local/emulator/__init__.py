@@ -14,6 +14,9 @@ services, sagemaker
     `app.SERVICE_HANDLERS`, `core.router.SERVICE_PATTERNS` and `detect_service` in both modules:
     sagemaker and runtime.sagemaker sign with one credential scope. `core.iam_evaluator.enforce`
     is called with the permissions that the service names, among them iam:PassRole.
+signatures
+    `core.iam_evaluator.pin_signed_request` and `enforce`: the root key needs its secret, and S3 a
+    signature.
 identity
     `core.iam_evaluator.enforce` is recorded; `_resolve_condition_key` lets loopback count as a
     secure transport. `evaluate_resource_policy` reads trust policies, `sts.register_session`

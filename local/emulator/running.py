@@ -29,9 +29,12 @@ def install(service: Any, settings: Settings) -> None:
         encryption,
         events,
         functions,
+        signatures,
         step_functions,
     )
 
+    # Before identity, which records what is decided here.
+    signatures.install()
     identity.install()
     condition_keys.install()
     encryption.install()

@@ -1,9 +1,12 @@
 import json
 import time
+import urllib.error
 import urllib.parse
+import urllib.request
 from typing import Any
 
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from .conftest import ACCOUNT, Server, allow, eventually, zipped
@@ -62,6 +65,59 @@ def test_a_wrong_signature_is_refused(server: Server) -> None:
     sagemaker = server.client("sagemaker", aws_access_key_id=key, aws_secret_access_key="no")
     with pytest.raises(ClientError, match="signature"):
         sagemaker.describe_endpoint(EndpointName="who")
+
+
+@pytest.mark.parametrize(
+    "service",
+    ["sagemaker", "s3", "sts", "cloudwatch", "application-autoscaling", "cloudformation"],
+)
+@pytest.mark.parametrize("key", ["test", ACCOUNT])
+def test_the_root_key_needs_its_secret(server: Server, service: str, key: str) -> None:
+    def ask(**credentials: str) -> None:
+        client = server.client(service, aws_access_key_id=key, **credentials)
+        {
+            "sagemaker": lambda: client.list_models(),
+            "s3": lambda: client.list_buckets(),
+            "sts": lambda: client.get_caller_identity(),
+            "cloudwatch": lambda: client.list_metrics(),
+            "application-autoscaling": lambda: client.describe_scalable_targets(
+                ServiceNamespace="sagemaker"
+            ),
+            "cloudformation": lambda: client.list_stacks(),
+        }[service]()
+
+    if service != "sagemaker":  # the fake has no models to list
+        ask()
+    with pytest.raises(ClientError, match="signature we calculated"):
+        ask(aws_secret_access_key="no")
+    with pytest.raises(ClientError, match="token"):
+        ask(aws_session_token="stolen")
+
+
+@pytest.mark.parametrize("version", ["s3v4", "s3"])
+def test_a_link_to_an_object_needs_the_root_keys_secret(server: Server, version: str) -> None:
+    bucket = f"id-links-{version}"
+    server.client("s3").create_bucket(Bucket=bucket)
+    server.client("s3").put_object(Bucket=bucket, Key="k", Body=b"v")
+
+    def link(secret: str) -> str:
+        signing = Config(signature_version=version)
+        s3 = server.client("s3", aws_secret_access_key=secret, config=signing)
+        params = {"Bucket": bucket, "Key": "k"}
+        return str(s3.generate_presigned_url("get_object", Params=params))
+
+    with urllib.request.urlopen(link("test")) as answer:
+        assert answer.read() == b"v"
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(link("no"))
+
+
+def test_no_bucket_is_public(server: Server) -> None:
+    server.client("s3").create_bucket(Bucket="id-private")
+    server.client("s3").put_object(Bucket="id-private", Key="k", Body=b"v")
+    for path in ("", "/id-private", "/id-private/k"):
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(f"{server.url}{path}", timeout=5)
 
 
 def test_decisions_are_kept_with_principal_action_and_resource(server: Server) -> None:
