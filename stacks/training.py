@@ -101,6 +101,7 @@ class TrainingStack(PlatformStack):
                 self,
                 f"{name}Inference",
                 endpoint_name=config.resource_name(name),
+                stack_name=config.stack_name(f"endpoint-{name}"),
                 data=data,
                 models=models,
                 key=key,

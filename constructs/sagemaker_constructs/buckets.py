@@ -39,6 +39,8 @@ class Buckets(Construct):
             id="tidy",
             abort_incomplete_multipart_upload_after=Duration.days(7),
             noncurrent_version_expiration=Duration.days(NONCURRENT_DAYS),
+            # The last that is left of an object whose versions are all gone.
+            expired_object_delete_marker=True,
         )
         self.logs = s3.Bucket(
             self,

@@ -145,7 +145,8 @@ class Endpoint(Construct):
             canary_size=policy.CapacitySizeProperty(type="INSTANCE_COUNT", value=1)
             if canary
             else None,
-            wait_interval_in_seconds=seconds if canary else None,
+            # UpdateEndpoint demands it of either type; all at once has no steps to wait between.
+            wait_interval_in_seconds=seconds if canary else 0,
         )
         self._endpoint.deployment_config = policy.DeploymentConfigProperty(
             blue_green_update_policy=policy.BlueGreenUpdatePolicyProperty(

@@ -146,8 +146,12 @@ class EndpointStackRole(Construct):
             ),
             iam.PolicyStatement(
                 sid="EncryptDisks",
-                actions=["kms:CreateGrant", "kms:DescribeKey"],
+                actions=["kms:CreateGrant"],
                 resources=[key.key_arn],
+                conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}},
+            ),
+            iam.PolicyStatement(
+                sid="FindKey", actions=["kms:DescribeKey"], resources=[key.key_arn]
             ),
             iam.PolicyStatement(
                 sid="HandRoleToSageMaker",

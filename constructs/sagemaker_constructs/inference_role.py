@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from sagemaker_constructs.containers import ContainerPermissions
+from sagemaker_constructs.trust import own_account
 from sagemaker_constructs.wildcards import acknowledge_wildcards
 
 
@@ -18,6 +20,7 @@ class InferenceRole(Construct):
         scope: Parent construct.
         id: Name of this construct within its scope.
         endpoint_name: Name of the endpoint in SageMaker.
+        stack_name: Name of the endpoint's stack, with which the names of its alarms begin.
         data: Bucket for captured requests, under `capture/`.
         models: Bucket of the models, under `jobs/`.
         key: Key of both buckets and of the instances' disks.
@@ -33,6 +36,7 @@ class InferenceRole(Construct):
         id: str,
         *,
         endpoint_name: str,
+        stack_name: str,
         data: s3.IBucket,
         models: s3.IBucket,
         key: kms.IKey,
@@ -40,6 +44,12 @@ class InferenceRole(Construct):
     ) -> None:
         super().__init__(scope, id)
         captured = data.arn_for_objects(f"capture/{endpoint_name}/*")
+        alarms = Stack.of(self).format_arn(
+            service="cloudwatch",
+            resource="alarm",
+            resource_name=f"{stack_name}-*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
         containers = ContainerPermissions(
             self,
             place=f"Endpoints/{endpoint_name}",
@@ -67,11 +77,17 @@ class InferenceRole(Construct):
                 resources=[key.key_arn],
                 conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}},
             ),
+            iam.PolicyStatement(
+                # SageMaker watches a deployment with it, and returns to the old model on an alarm.
+                sid="WatchAlarms",
+                actions=["cloudwatch:DescribeAlarms"],
+                resources=[alarms],
+            ),
         ]
         self.role = iam.Role(
             self,
             "Role",
-            assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"),
+            assumed_by=own_account("sagemaker.amazonaws.com", self),
             description=f"SageMaker acts with it to serve {endpoint_name}",
             inline_policies={
                 "serving": iam.PolicyDocument(statements=[*statements, *containers.statements()])
@@ -81,6 +97,7 @@ class InferenceRole(Construct):
             self.role,
             {
                 models.arn_for_objects("jobs/*"): "Any model of the environment may be deployed.",
+                alarms: "CloudFormation names the alarms of a stack after it.",
                 captured: "SageMaker writes below the endpoint's own prefix.",
                 **containers.wildcards(),
             },

@@ -8,6 +8,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from sagemaker_constructs.containers import ContainerPermissions
+from sagemaker_constructs.trust import own_account
 from sagemaker_constructs.wildcards import acknowledge_wildcards
 
 
@@ -75,7 +76,7 @@ class TrainingRole(Construct):
         self.role = iam.Role(
             self,
             "Role",
-            assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"),
+            assumed_by=own_account("sagemaker.amazonaws.com", self),
             description="SageMaker acts with it for the training jobs of one environment",
             inline_policies={
                 "training": iam.PolicyDocument(statements=[*statements, *containers.statements()])

@@ -20,6 +20,7 @@ from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
 from sagemaker_constructs.function import PlatformFunction
+from sagemaker_constructs.trust import own_account
 from sagemaker_constructs.wildcards import acknowledge_wildcards
 from sagemaker_constructs.workflow_permissions import Permission, WorkflowPermissions, merged
 
@@ -293,7 +294,7 @@ class TrainingWorkflow(Construct):
         role = iam.Role(
             self,
             "MachineRole",
-            assumed_by=iam.ServicePrincipal("states.amazonaws.com"),
+            assumed_by=own_account("states.amazonaws.com", self),
             description="The training workflow calls its functions with it",
             inline_policies={
                 "own": iam.PolicyDocument(

@@ -159,6 +159,8 @@ def test_a_single_instance_moves_at_once_and_still_bakes_under_alarms(pinned: Te
                     "TrafficRoutingConfiguration": {
                         "Type": "ALL_AT_ONCE",
                         "CanarySize": Match.absent(),
+                        # UpdateEndpoint demands it, whatever the type.
+                        "WaitIntervalInSeconds": 0,
                     },
                     "TerminationWaitInSeconds": 300,
                 }

@@ -26,6 +26,9 @@ UNTAGGED = {
     "Custom::LogRetention",
 }
 
+# Services that do not say for which account they assume a role.
+NO_SOURCE_ACCOUNT = {"cloudformation.amazonaws.com", "lambda.amazonaws.com"}
+
 
 def _resources(template: Template) -> dict[str, Any]:
     resources: dict[str, Any] = template.to_json()["Resources"]
@@ -75,6 +78,18 @@ def test_no_role_is_handed_on_without_saying_to_whom(
         if "iam:PassRole" in _list(statement["Action"]):
             assert set(statement["Condition"]["StringEquals"]) == {"iam:PassedToService"}
             assert "*" not in str(statement["Resource"])
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_service_acts_with_a_role_for_this_account_only(
+    templates: dict[str, Template], part: str
+) -> None:
+    for name, role in templates[part].find_resources("AWS::IAM::Role").items():
+        (statement,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        if statement["Principal"]["Service"] not in NO_SOURCE_ACCOUNT:
+            assert statement["Condition"] == {
+                "StringEquals": {"aws:SourceAccount": "111122223333"}
+            }, name
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -26,6 +26,7 @@ def test_every_bucket_is_private_versioned_and_tidied(template: Template) -> Non
         assert properties["VersioningConfiguration"] == {"Status": "Enabled"}, name
         rules = properties["LifecycleConfiguration"]["Rules"]
         assert any("NoncurrentVersionExpiration" in rule for rule in rules), name
+        assert any(rule.get("ExpiredObjectDeleteMarker") for rule in rules), name
 
 
 def test_every_bucket_refuses_a_connection_without_tls(template: Template) -> None:

@@ -94,6 +94,7 @@ def test_an_endpoint_reads_models_and_writes_only_what_it_captures(template: Tem
         "CaptureRequests",
         "EncryptCapture",
         "EncryptDisks",
+        "WatchAlarms",
         "WriteLogs",
         "WriteMetrics",
         "LogInToRegistries",
@@ -104,6 +105,14 @@ def test_an_endpoint_reads_models_and_writes_only_what_it_captures(template: Tem
     )
     assert statements["WriteLogs"]["Resource"][0].endswith(
         ":log-group:/aws/sagemaker/Endpoints/sagemaker-platform-test-digits"
+    )
+
+
+def test_sagemaker_may_look_at_the_alarms_that_end_a_deployment(template: Template) -> None:
+    statements = _role(template, "SageMaker acts with it to serve sagemaker-platform-test-digits")
+    assert statements["WatchAlarms"]["Action"] == "cloudwatch:DescribeAlarms"
+    assert statements["WatchAlarms"]["Resource"].endswith(
+        ":alarm:sagemaker-platform-test-endpoint-digits-*"
     )
 
 
@@ -142,6 +151,13 @@ def test_whoever_changes_an_endpoint_can_touch_nothing_else(
         "arn:aws:sagemaker:eu-west-1:111122223333:endpoint-config/*",
         "arn:aws:sagemaker:eu-west-1:111122223333:endpoint/sagemaker-platform-test-digits",
     ]
+
+
+def test_whoever_changes_an_endpoint_lets_only_aws_use_the_key(
+    changing: dict[str, dict[str, Any]],
+) -> None:
+    assert changing["EncryptDisks"]["Action"] == "kms:CreateGrant"
+    assert changing["EncryptDisks"]["Condition"] == {"Bool": {"kms:GrantIsForAWSResource": "true"}}
 
 
 def test_whoever_changes_an_endpoint_can_give_it_only_its_own_role(
