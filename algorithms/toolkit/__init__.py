@@ -2,16 +2,12 @@
 
 from pathlib import Path
 
-_NOT_ALGORITHMS = {"__init__", "__main__"}
+_NOT_ALGORITHMS = {"__init__", "__main__", "catalog", "toolkit"}
 
 
 def available() -> tuple[str, ...]:
-    """The algorithms that have a module here, by the names of the catalogue."""
+    """The algorithms that have a module or a package here, by the names of the catalogue."""
     folder = Path(__file__).parent.parent
-    return tuple(
-        sorted(
-            path.stem.replace("_", "-")
-            for path in folder.glob("*.py")
-            if path.stem not in _NOT_ALGORITHMS
-        )
-    )
+    modules = {path.stem for path in folder.glob("*.py")}
+    packages = {path.parent.name for path in folder.glob("*/__init__.py")}
+    return tuple(sorted(name.replace("_", "-") for name in (modules | packages) - _NOT_ALGORITHMS))

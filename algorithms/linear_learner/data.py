@@ -1,0 +1,133 @@
+"""Records as training sees them: normalised batch by batch, and sparse ones without being filled.
+
+Labels of a regressor are normalised too, and its losses are measured on that scale: huber_delta and
+loss_insensitivity count in standard deviations of the label, unless normalize_label is false.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from algorithms.linear_learner.losses import Matrix
+
+if TYPE_CHECKING:
+    from algorithms.toolkit.formats.table import Table
+
+Wide = npt.NDArray[np.float64]
+# A spread below this share of the size of the values is rounding, and not variety.
+_ROUNDING = 1e-7
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """What is subtracted from every column, and by what it is then divided."""
+
+    shift: Wide
+    scale: Wide
+    constant: npt.NDArray[np.bool_]
+
+    @property
+    def shifts(self) -> bool:
+        """Whether anything is subtracted at all."""
+        return bool(self.shift.any())
+
+
+def scaler(columns: Any, *, unbias: bool, normalize: bool) -> Scaler:
+    """Measure columns, dense or sparse, in numbers of 64 bits."""
+    if isinstance(columns, np.ndarray):
+        wide = columns.astype(np.float64)
+        mean = wide.mean(axis=0)
+        deviation = wide.std(axis=0)
+    else:
+        wide = columns.astype(np.float64)
+        mean = np.asarray(wide.mean(axis=0)).ravel()
+        square = np.asarray(wide.multiply(wide).mean(axis=0)).ravel()
+        deviation = np.sqrt(np.maximum(square - mean**2, 0))
+    constant = deviation <= _ROUNDING * np.abs(mean)
+    # As training will subtract it, so that the artifact subtracts the same.
+    narrow = mean.astype(np.float32).astype(np.float64)
+    return Scaler(
+        narrow if unbias else np.zeros_like(mean),
+        np.where(constant, 1.0, deviation) if normalize else np.ones_like(mean),
+        constant,
+    )
+
+
+class Block:
+    """Some records, normalised: what the models are multiplied with.
+
+    Subtracting a mean would fill a sparse matrix. It is taken from the products instead, which
+    comes to the same.
+    """
+
+    def __init__(self, features: Any, scaling: Scaler) -> None:
+        self._shift: Matrix | None = None
+        inverse = (1 / scaling.scale).astype(np.float32)
+        if isinstance(features, np.ndarray):
+            # First the shift: large values with little variety would lose it in 32 bits otherwise.
+            self._features: Any = (features - scaling.shift.astype(np.float32)) * inverse
+            return
+        self._features = features.copy()
+        self._features.data *= inverse[self._features.indices]
+        if scaling.shifts:
+            self._shift = (scaling.shift / scaling.scale).astype(np.float32)
+
+    def times(self, weights: Matrix) -> Matrix:
+        """The product with the weights of all models."""
+        found = np.asarray(self._features @ weights)
+        if self._shift is not None:
+            found -= self._shift @ weights
+        return found
+
+    def back(self, gradient: Matrix) -> Matrix:
+        """The gradient of the weights, from that of the scores."""
+        found = np.asarray(self._features.T @ gradient)
+        if self._shift is not None:
+            found -= np.outer(self._shift, gradient.sum(axis=0))
+        return found
+
+    def mean_square(self) -> float:
+        """The mean over the records of the sum of the squares of their features."""
+        features = self._features
+        if self._shift is None:
+            values = features if isinstance(features, np.ndarray) else features.data
+            return float((values.astype(np.float64) ** 2).sum() / features.shape[0])
+        # |x - m|^2 = |x|^2 - 2 x m + |m|^2
+        squares = float((features.data.astype(np.float64) ** 2).sum() / features.shape[0])
+        product = float((features @ self._shift).mean())
+        return squares - 2 * product + float(self._shift @ self._shift)
+
+
+class Examples:
+    """A channel with its labels as training takes them: class numbers, or normalised numbers."""
+
+    def __init__(self, table: Table, labels: npt.NDArray[Any], scaling: Scaler) -> None:
+        self.table = table
+        self.labels = labels
+        self._scaling = scaling
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: Any) -> tuple[Block, npt.NDArray[Any]]:
+        """Some of the records and their labels."""
+        return Block(self.table.features[rows], self._scaling), self.labels[rows]
+
+    def batches(
+        self, size: int, random: np.random.Generator
+    ) -> Iterator[tuple[Block, npt.NDArray[Any]]]:
+        """All records in a new order, in batches as even as can be and no larger than `size`."""
+        order = random.permutation(len(self))
+        for rows in np.array_split(order, -(-len(self) // size)):
+            yield self.take(rows)
+
+    def pieces(self, size: int) -> Iterator[tuple[slice, Block, npt.NDArray[Any]]]:
+        """All records in their order."""
+        for start in range(0, len(self), size):
+            rows = slice(start, start + size)
+            yield rows, *self.take(rows)

@@ -1,0 +1,225 @@
+"""Training all models at once: one product of matrices for each mini-batch."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from algorithms.linear_learner.data import Examples, Wide
+from algorithms.linear_learner.losses import Matrix
+from algorithms.linear_learner.optimizers import Optimizer
+from algorithms.linear_learner.settings import Settings
+from algorithms.toolkit.errors import CustomerError
+from algorithms.toolkit.training import log
+
+if TYPE_CHECKING:
+    from algorithms.toolkit.job import Job
+
+# Of one block of scores while a channel is measured, in numbers.
+_BLOCK = 4_000_000
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """All models as they were after the best epoch of each."""
+
+    weights: Matrix
+    bias: Matrix
+    losses: Wide
+    """Of each model, on the examples by which the best epoch was found."""
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """How much each record counts, by its class."""
+
+    training: Matrix
+    """For each class and model, such that a record of the train channel counts 1 on average."""
+
+    measuring: Matrix
+    """For each class; the same for all models, so that their losses can be compared."""
+
+
+def fit(
+    job: Job,
+    settings: Settings,
+    train: Examples,
+    watched: Examples,
+    weighing: Weighing | None,
+    constant: npt.NDArray[np.bool_],
+    random: np.random.Generator,
+) -> Fitted:
+    """Train until the epochs are over, or no model gets better on the watched examples.
+
+    Args:
+        job: whose stop request is obeyed and whose host is named in the log.
+        settings: what to do.
+        train: what to learn from.
+        watched: where a model must get better: the validation channel, or `train` itself.
+        weighing: how much records count; None where all count the same.
+        constant: features without any variety, of which nothing can be learnt.
+        random: the source of the first weights and of the order of records.
+    """
+    weights, bias = _start(settings, constant, random)
+    models, classes = len(settings.variants), settings.classes
+    optimizers = _optimizers(settings, weights, bias)
+    alive = np.ones(models, dtype=bool)
+    best = Fitted(weights.copy(), bias.copy(), np.full(models, np.inf))
+    reference, stale, steps = np.inf, 0, 0
+    rates = settings.variants.learning_rate
+    with job.between_rounds(), np.errstate(over="ignore", invalid="ignore"):
+        for epoch in range(settings.epochs):
+            started = time.time()
+            totals = np.zeros(models)
+            for block, labels in train.batches(settings.batch_size, random):
+                if job.stopping:
+                    break
+                scores = block.times(weights) + bias
+                counts = weighing.training[labels] if weighing else None
+                totals += _total(settings.loss.value(scores, labels), counts)
+                gradient = settings.loss.gradient(scores, labels) / np.float32(len(labels))
+                if counts is not None:
+                    gradient *= np.repeat(counts, gradient.shape[1] // counts.shape[1], axis=1)
+                now = settings.schedule.rates(rates, steps) if settings.schedule else rates
+                rate = np.repeat(now * alive, classes)
+                optimizers[0].step(block.back(gradient), rate)
+                if settings.use_bias:
+                    optimizers[1].step(gradient.sum(axis=0), rate * settings.bias_lr_mult)
+                steps += 1
+            if job.stopping:
+                log.info("Stopped by request of the platform; the best models so far are kept")
+                break
+            losses = measure(settings, watched, weights, bias, weighing)
+            alive &= np.isfinite(losses)
+            _bury(weights, bias, optimizers, np.repeat(~alive, classes))
+            better = alive & (losses < best.losses)
+            columns = np.repeat(better, classes)
+            best.weights[:, columns] = weights[:, columns]
+            best.bias[columns] = bias[columns]
+            best.losses[better] = losses[better]
+            if not alive.any():
+                if np.isfinite(best.losses).any():
+                    break
+                raise CustomerError(
+                    "the loss of every model grew beyond all numbers; lower learning_rate"
+                    + ("" if settings.rule.name != "sgd" else " or use optimizer=adam")
+                    + ", or set normalize_data=true"
+                )
+            _report(job, settings, epoch, totals / len(train), losses, watched is not train)
+            seconds = max(time.time() - started, 1e-9)
+            log.info(
+                "#throughput_metric: host=%s, train throughput=%s records/second",
+                job.host,
+                len(train) / seconds,
+            )
+            lowest = float(np.nanmin(np.where(alive, losses, np.nan)))
+            progress = np.inf if np.isinf(reference) else reference - lowest
+            stale = 0 if progress > settings.tolerance * abs(reference) else stale + 1
+            reference = min(reference, lowest)
+            log.info(
+                "#early_stopping_criteria_metric: host=%s, epoch=%d, criteria=%s, value=%s",
+                job.host,
+                epoch,
+                settings.loss.objective,
+                lowest,
+            )
+            if stale >= settings.patience:
+                log.info("Early stop after epoch %d: no progress in %d epochs", epoch, stale)
+                break
+    return best
+
+
+def _start(
+    settings: Settings, constant: npt.NDArray[np.bool_], random: np.random.Generator
+) -> tuple[Matrix, Matrix]:
+    shape = (len(constant), len(settings.variants) * settings.classes)
+    size = settings.init_size
+    drawn = (
+        random.normal(0, size, shape)
+        if settings.init_normal
+        else random.uniform(-size, size, shape)
+    )
+    weights = drawn.astype(np.float32)
+    # A feature that never varied says nothing until it does.
+    weights[constant] = 0
+    start = settings.init_bias if settings.use_bias else 0.0
+    return weights, np.full(shape[1], start, dtype=np.float32)
+
+
+def _optimizers(settings: Settings, weights: Matrix, bias: Matrix) -> tuple[Optimizer, Optimizer]:
+    wd = np.repeat(settings.variants.wd, settings.classes)
+    l1 = np.repeat(settings.variants.l1, settings.classes)
+    return (
+        Optimizer(settings.rule, weights, wd=wd, l1=l1),
+        Optimizer(
+            settings.rule,
+            bias,
+            wd=wd * np.float32(settings.bias_wd_mult),
+            l1=np.zeros_like(l1),
+        ),
+    )
+
+
+def _bury(
+    weights: Matrix, bias: Matrix, optimizers: tuple[Optimizer, Optimizer], columns: Any
+) -> None:
+    """Silence models that diverged, which would slow down the rest with their infinities."""
+    if columns.any():
+        weights[:, columns] = 0
+        bias[columns] = 0
+        for optimizer in optimizers:
+            optimizer.forget(columns)
+
+
+def _total(values: Matrix, counts: Matrix | None) -> Wide:
+    weighted = values if counts is None else values * counts
+    return np.asarray(weighted.sum(axis=0, dtype=np.float64))
+
+
+def raw_scores(settings: Settings, examples: Examples, weights: Matrix, bias: Matrix) -> Matrix:
+    """The scores of all models for all records."""
+    found = np.empty((len(examples), weights.shape[1]), dtype=np.float32)
+    for rows, block, _ in examples.pieces(max(1, _BLOCK // weights.shape[1])):
+        found[rows] = block.times(weights) + bias
+    return found
+
+
+def measure(
+    settings: Settings,
+    examples: Examples,
+    weights: Matrix,
+    bias: Matrix,
+    weighing: Weighing | None,
+) -> Wide:
+    """The mean loss of each model."""
+    totals, counted = np.zeros(weights.shape[1] // settings.classes), 0.0
+    for _, block, labels in examples.pieces(max(1, _BLOCK // weights.shape[1])):
+        counts = weighing.measuring[labels][:, None] if weighing else None
+        totals += _total(settings.loss.value(block.times(weights) + bias, labels), counts)
+        counted += len(labels) if counts is None else float(counts.sum(dtype=np.float64))
+    return totals / counted if counted else totals
+
+
+def _report(
+    job: Job, settings: Settings, epoch: int, train: Wide, losses: Wide, validated: bool
+) -> None:
+    best = int(np.nanargmin(np.where(np.isfinite(losses), losses, np.nan)))
+    where = [("train", train[best])] + ([("validation", losses[best])] if validated else [])
+    for channel, value in where:
+        log.info(
+            "#quality_metric: host=%s, epoch=%d, %s %s <loss>=%s",
+            job.host,
+            epoch,
+            channel,
+            settings.loss.objective,
+            float(value),
+        )
+    log.info(
+        "#progress_metric: host=%s, completed %.4g %% of epochs",
+        job.host,
+        100 * (epoch + 1) / settings.epochs,
+    )
