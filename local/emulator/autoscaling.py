@@ -1,10 +1,15 @@
 """Application Auto Scaling on moto's backend, as an API and for CloudFormation.
 
-moto is imported with the first call: it costs tens of megabytes that an idle platform must not.
+moto is imported with the first call, since an idle platform needs none of it, and without its ECS
+and EC2, whose tables of instance types hold more than 100 MB.
 """
 
+import functools
 import json
+import sys
+import threading
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 from local.emulator import services
@@ -13,6 +18,7 @@ from local.emulator.services import Response
 
 NAME = "application-autoscaling"
 _TARGET = "AnyScaleFrontendService"
+_importing = threading.Lock()
 
 
 class Refused(Exception):
@@ -45,8 +51,35 @@ def call(operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
     return document
 
 
+class _NoClusters:
+    """ECS as moto's auto scaling asks for it: no service runs here, in any account or region."""
+
+    def __getitem__(self, account_or_region: str) -> "_NoClusters":
+        return self
+
+    def describe_services(self, cluster: str, services: list[str]) -> tuple[list[Any], list[Any]]:
+        """Find nothing."""
+        return [], []
+
+
+@functools.cache
+def _responses() -> Any:
+    """Moto's Application Auto Scaling."""
+    standing_in = ModuleType("moto.ecs")
+    standing_in.ecs_backends = _NoClusters()  # type: ignore[attr-defined]
+    real = sys.modules.get("moto.ecs")
+    sys.modules["moto.ecs"] = real or standing_in
+    try:
+        from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
+    finally:
+        if real is None:
+            del sys.modules["moto.ecs"]
+    return ApplicationAutoScalingResponse
+
+
 def _answer(target: str, body: bytes) -> Response:
-    from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
+    with _importing:
+        responses = _responses()
     from moto.core.request import Request
 
     # moto reads account and region from the signature; it is given this account's.
@@ -58,7 +91,7 @@ def _answer(target: str, body: bytes) -> Response:
     url = f"http://{NAME}.{REGION}.amazonaws.com/"
     request = Request.from_primitives("POST", url, headers, body)
     try:
-        status, out_headers, out = ApplicationAutoScalingResponse.dispatch(request, url, headers)
+        status, out_headers, out = responses.dispatch(request, url, headers)
     except Exception as error:
         from werkzeug.exceptions import HTTPException
 

@@ -20,6 +20,7 @@ class EmulatorAws:
         self.region = REGION
         self.endpoint_url = endpoint_url
         self._clients: dict[tuple[str, str], Any] = {}
+        self._boto: Any = None
         self._lock = threading.Lock()
 
     def credentials(self, role_arn: str) -> Credentials:
@@ -43,8 +44,10 @@ class EmulatorAws:
                 import boto3
                 from botocore.config import Config
 
-                make: Any = boto3.session.Session().client
-                client = self._clients[service, key] = make(
+                # One session for all: it keeps what it read of botocore's models.
+                if self._boto is None:
+                    self._boto = boto3.session.Session()
+                client = self._clients[service, key] = self._boto.client(
                     service,
                     region_name=REGION,
                     endpoint_url=self.endpoint_url,

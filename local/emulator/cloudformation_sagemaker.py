@@ -3,11 +3,11 @@
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any
 
 from local.emulator import identity
 from local.emulator.environment import ACCOUNT
+from local.sagemaker.validation import service_model
 
 # What a change of replaces the resource, by AWS's schemas; all else is updated in place.
 REPLACING = {
@@ -68,7 +68,7 @@ def parameters(operation: str, props: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: for a property that the type does not have.
     """
-    shape = _model().operation_model(operation).input_shape
+    shape = service_model().operation_model(operation).input_shape
     given = {name: value for name, value in props.items() if value is not None}
     unknown = sorted(set(given) - set(shape.members))
     if unknown:
@@ -79,13 +79,6 @@ def parameters(operation: str, props: Mapping[str, Any]) -> dict[str, Any]:
         # The type lets it out where there is nothing to wait for; the operation does not.
         policy["TrafficRoutingConfiguration"].setdefault("WaitIntervalInSeconds", 0)
     return typed
-
-
-@cache
-def _model() -> Any:
-    import botocore.session
-
-    return botocore.session.get_session().get_service_model("sagemaker")
 
 
 def _typed(shape: Any, value: Any) -> Any:

@@ -1,5 +1,6 @@
 """Functions run isolated, fail with their own error type, and log with their own role."""
 
+import contextlib
 import functools
 import logging
 import os
@@ -15,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 import psutil
 
-from local.emulator import identity
+from local.emulator import forking, identity
 from local.emulator.environment import ACCOUNT, REGION, Settings
 
 SERVICE = "lambda.amazonaws.com"
@@ -113,7 +114,10 @@ def install(settings: Settings) -> None:
     lambda_runtime._detect_runtime_binary = detected
     lambda_runtime.Worker._spawn = spawned
     lambda_runtime.Worker.invoke = ran
-    lambda_runtime.subprocess = _isolating(lambda_runtime.subprocess)
+    parent = forking.Parent(packages) if forking.POSSIBLE else None
+    if parent is not None:
+        parent.start()
+    lambda_runtime.subprocess = _isolating(lambda_runtime.subprocess, parent)
     lambda_svc._execute_function_warm = executed
     lambda_svc._emit_lambda_logs = emitted
 
@@ -154,7 +158,7 @@ def _runtime_packages(folder: Path) -> Path:
     return folder
 
 
-def _isolating(subprocess: Any) -> Any:
+def _isolating(subprocess: Any, parent: forking.Parent | None) -> Any:
     """The subprocess module as the worker pool sees it: Python without this environment's packages.
 
     -I -S leave the standard library alone on the path, so that a function that does not ship a
@@ -162,14 +166,19 @@ def _isolating(subprocess: Any) -> Any:
     """
 
     def popen(command: list[str], *args: Any, **kwargs: Any) -> Any:
-        if command and command[0] == sys.executable:
-            command = [command[0], "-I", "-S", "-u", *command[1:]]
-        environment: Mapping[str, str] = kwargs.get("env") or {}
+        given: Mapping[str, str] = kwargs.get("env") or {}
         inherited = {k for k in os.environ if not _PASSED.fullmatch(k)}
-        kwargs["env"] = {
-            k: v for k, v in environment.items() if k not in inherited or v != os.environ.get(k)
+        environment = {
+            k: v for k, v in given.items() if k not in inherited or v != os.environ.get(k)
         }
-        return subprocess.Popen(command, *args, **kwargs)
+        if command and command[0] == sys.executable:
+            shipped = (*RUNTIME_PACKAGES, *RUNTIME_MODULES)
+            folder = kwargs["cwd"]
+            if parent is not None and forking.shares(Path(folder), environment, shipped):
+                with contextlib.suppress(OSError, EOFError):
+                    return parent.fork(command[1], folder, environment)
+            command = [command[0], "-I", "-S", "-u", *command[1:]]
+        return subprocess.Popen(command, *args, **{**kwargs, "env": environment})
 
     shim = SimpleNamespace(**{k: getattr(subprocess, k) for k in dir(subprocess) if k[0] != "_"})
     shim.Popen = popen
