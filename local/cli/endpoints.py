@@ -141,8 +141,13 @@ def invoke(
             )
         )
     except ClientError as error:
+        answered = error.response["Error"]["Code"] == "ModelError"
         raise PlatformError(
-            f"invoke {name}", str(error), f"What the endpoint printed: smp logs {endpoint}"
+            f"invoke {name}",
+            str(error),
+            f"What the endpoint printed: smp logs {endpoint}"
+            if answered
+            else "See which endpoints there are: smp status; put a model into one: smp deploy.",
         ) from None
     sys.stdout.buffer.write(answer["Body"].read())
     sys.stdout.buffer.flush()

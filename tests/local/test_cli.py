@@ -154,6 +154,7 @@ def test_invoke_of_an_endpoint_that_is_not_there_says_so(platform: LocalPlatform
     result = platform.smp("invoke", "nothing", "--body", "1,2")
     assert result.returncode == 1
     assert "sagemaker-platform-local-nothing" in result.stderr
+    assert "smp status" in result.stderr
     assert "Traceback" not in result.stderr
 
 

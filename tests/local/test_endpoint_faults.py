@@ -104,6 +104,14 @@ def test_a_payload_that_the_model_refuses_is_a_model_error_with_its_sentence(
     assert "Traceback" not in answer["Error"]["Message"]
 
 
+def test_an_empty_payload_has_an_empty_answer(platform: LocalPlatform, endpoint: str) -> None:
+    answer = platform.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName=endpoint, ContentType="text/csv", Body=b""
+    )
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 204
+    assert answer["Body"].read() == b""
+
+
 def test_a_payload_over_six_megabytes_never_reaches_the_model(
     platform: LocalPlatform, endpoint: str
 ) -> None:
