@@ -25,7 +25,7 @@ def boost(
 ) -> Any:
     """The model as of its best round, trained on `train` from round `start` on, measured on all.
 
-    What is measured goes into `history`, by matrix and metric; the last matrix decides what is best.
+    What is measured goes into `history`, by matrix and metric; the last one tells the best round.
     """
     with job.between_rounds():
         booster = library().train(
