@@ -69,7 +69,7 @@ def fit(
     optimizers = _optimizers(settings, weights, bias)
     alive = np.ones(models, dtype=bool)
     best = Fitted(weights.copy(), bias.copy(), np.full(models, np.inf))
-    reference, stale, steps = np.inf, 0, 0
+    reference, stale, steps = float("inf"), 0, 0
     rates = settings.variants.learning_rate
     with job.between_rounds(), np.errstate(over="ignore", invalid="ignore"):
         for epoch in range(settings.epochs):
@@ -81,7 +81,8 @@ def fit(
                 scores = block.times(weights) + bias
                 counts = weighing.training[labels] if weighing else None
                 totals += _total(settings.loss.value(scores, labels), counts)
-                gradient = settings.loss.gradient(scores, labels) / np.float32(len(labels))
+                gradient = settings.loss.gradient(scores, labels).astype(np.float32, copy=False)
+                gradient /= len(labels)
                 if counts is not None:
                     gradient *= np.repeat(counts, gradient.shape[1] // counts.shape[1], axis=1)
                 now = settings.schedule.rates(rates, steps) if settings.schedule else rates
@@ -117,8 +118,7 @@ def fit(
                 len(train) / seconds,
             )
             lowest = float(np.nanmin(np.where(alive, losses, np.nan)))
-            progress = np.inf if np.isinf(reference) else reference - lowest
-            stale = 0 if progress > settings.tolerance * abs(reference) else stale + 1
+            stale = 0 if lowest < reference * (1 - settings.tolerance) else stale + 1
             reference = min(reference, lowest)
             log.info(
                 "#early_stopping_criteria_metric: host=%s, epoch=%d, criteria=%s, value=%s",

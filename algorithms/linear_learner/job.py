@@ -208,10 +208,8 @@ def _choose(
     labels = watched.labels
     if criterion == "cross_entropy_loss":
         # Unlike the loss, it counts all records the same.
-        losses = np.mean(
-            np.logaddexp(0, scores) - labels[:, None] * scores, axis=0, dtype=np.float64
-        )
-        losses[~np.isfinite(fitted.losses)] = np.inf
+        losses = (np.logaddexp(0, scores) - labels[:, None] * scores).mean(axis=0)
+        losses = np.where(np.isfinite(fitted.losses), losses, np.inf)
         return int(losses.argmin()), natural
     if settings.loss_name == "logistic":
         scores = sigmoid(scores)

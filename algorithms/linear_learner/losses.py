@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float32]
-Function = Callable[[Matrix, npt.NDArray[Any]], Matrix]
+Function = Callable[[npt.NDArray[Any], npt.NDArray[Any]], npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def loss(name: str, settings: Mapping[str, Any], classes: int) -> Loss:
 def sigmoid(scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The probability of the positive class, without overflow on either side."""
     small = np.exp(-np.abs(scores))
-    return np.where(scores >= 0, 1, small) / (1 + small)
+    return np.asarray(np.where(scores >= 0, 1, small) / (1 + small))
 
 
 def softmax(scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -57,14 +57,16 @@ def softmax(scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.asarray(found)
 
 
-def _error(scores: Matrix, labels: npt.NDArray[Any]) -> Matrix:
+def _error(scores: npt.NDArray[Any], labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.asarray(scores - labels[:, None].astype(scores.dtype))
 
 
-def _logistic_value(scores: Matrix, labels: npt.NDArray[Any]) -> Matrix:
+def _logistic_value(scores: npt.NDArray[Any], labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
     # log(1 + e^s) - y s, with the exponent on the side where it cannot overflow.
     return np.asarray(
-        np.maximum(scores, 0) + np.log1p(np.exp(-np.abs(scores))) - labels[:, None] * scores
+        np.maximum(scores, 0)
+        + np.log1p(np.exp(-np.abs(scores)))
+        - labels[:, None].astype(scores.dtype) * scores
     )
 
 
@@ -89,12 +91,12 @@ def _hinge(margin: float) -> Loss:
     def sides(labels: npt.NDArray[Any]) -> Matrix:
         return np.where(labels > 0, 1, -1)[:, None].astype(np.float32)
 
-    def value(scores: Matrix, labels: npt.NDArray[Any]) -> Matrix:
-        return np.maximum(0, margin - sides(labels) * scores)
+    def value(scores: npt.NDArray[Any], labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return np.asarray(np.maximum(0, margin - sides(labels) * scores))
 
-    def gradient(scores: Matrix, labels: npt.NDArray[Any]) -> Matrix:
+    def gradient(scores: npt.NDArray[Any], labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         side = sides(labels)
-        return -side * (side * scores < margin)
+        return np.asarray(-side * (side * scores < margin))
 
     return Loss("hinge_loss_objective", value, gradient)
 
@@ -102,25 +104,25 @@ def _hinge(margin: float) -> Loss:
 def _insensitive(name: str, forgiven: float) -> Loss:
     square = "squared" in name
 
-    def beyond(scores: Matrix, labels: npt.NDArray[Any]) -> Matrix:
-        return np.maximum(0, np.abs(_error(scores, labels)) - forgiven)
+    def beyond(scores: npt.NDArray[Any], labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return np.asarray(np.maximum(0, np.abs(_error(scores, labels)) - forgiven))
 
-    def value(scores: Matrix, labels: npt.NDArray[Any]) -> Matrix:
+    def value(scores: npt.NDArray[Any], labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         found = beyond(scores, labels)
-        return found**2 if square else found
+        return np.asarray(found**2 if square else found)
 
-    def gradient(scores: Matrix, labels: npt.NDArray[Any]) -> Matrix:
+    def gradient(scores: npt.NDArray[Any], labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         found = beyond(scores, labels)
         slope = 2 * found if square else (found > 0).astype(scores.dtype)
-        return slope * np.sign(_error(scores, labels))
+        return np.asarray(slope * np.sign(_error(scores, labels)))
 
     return Loss(f"{name}_objective", value, gradient)
 
 
 def _huber(delta: float) -> Loss:
-    def value(scores: Matrix, labels: npt.NDArray[Any]) -> Matrix:
+    def value(scores: npt.NDArray[Any], labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         error = np.abs(_error(scores, labels))
-        return np.where(error <= delta, error**2 / 2, delta * (error - delta / 2))
+        return np.asarray(np.where(error <= delta, error**2 / 2, delta * (error - delta / 2)))
 
     return Loss(
         "huber_loss_objective",
@@ -130,27 +132,28 @@ def _huber(delta: float) -> Loss:
 
 
 def _quantile(quantile: float) -> Loss:
-    def value(scores: Matrix, labels: npt.NDArray[Any]) -> Matrix:
+    def value(scores: npt.NDArray[Any], labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         error = _error(scores, labels)
-        return np.maximum((1 - quantile) * error, -quantile * error)
+        return np.asarray(np.maximum((1 - quantile) * error, -quantile * error))
 
-    def gradient(scores: Matrix, labels: npt.NDArray[Any]) -> Matrix:
+    def gradient(scores: npt.NDArray[Any], labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         error = _error(scores, labels)
-        return (1 - quantile) * (error > 0) - quantile * (error < 0).astype(scores.dtype)
+        slope = np.where(error > 0, 1 - quantile, np.where(error < 0, -quantile, 0))
+        return np.asarray(slope.astype(scores.dtype))
 
     return Loss("quantile_loss_objective", value, gradient)
 
 
 def _softmax(classes: int) -> Loss:
-    def value(scores: Matrix, labels: npt.NDArray[Any]) -> Matrix:
+    def value(scores: npt.NDArray[Any], labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         by_class = scores.reshape(len(scores), -1, classes)
         largest = by_class.max(axis=2)
         total = np.log(np.exp(by_class - largest[:, :, None]).sum(axis=2)) + largest
         return np.asarray(total - by_class[np.arange(len(scores)), :, labels])
 
-    def gradient(scores: Matrix, labels: npt.NDArray[Any]) -> Matrix:
+    def gradient(scores: npt.NDArray[Any], labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         found = softmax(scores.reshape(len(scores), -1, classes))
         found[np.arange(len(scores)), :, labels] -= 1
-        return found.reshape(scores.shape)
+        return np.asarray(found.reshape(scores.shape))
 
     return Loss("multiclass_cross_entropy_objective", value, gradient)

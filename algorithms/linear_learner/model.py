@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from algorithms.linear_learner.losses import sigmoid, softmax
-from algorithms.linear_learner.settings import AUTO_LOSS, BINARY, MULTICLASS
+from algorithms.linear_learner.settings import LOSSES, MULTICLASS, REGRESSOR
 from algorithms.toolkit import content
 from algorithms.toolkit.errors import CustomerError
 
@@ -60,7 +60,7 @@ class Model:
     def predict(self, table: Table) -> Answers:
         """The score of each record, and the class that it stands for."""
         scores = self.scores(table)
-        if self.predictor not in (BINARY, MULTICLASS):
+        if self.predictor == REGRESSOR:
             return [{"score": score} for score in scores.tolist()]
         return [
             {"score": score, "predicted_label": label}
@@ -134,7 +134,7 @@ def _model(parts: dict[str, npt.NDArray[Any]]) -> Model | None:
     numbers = (weights, bias, threshold)
     several = predictor == MULTICLASS
     if (
-        predictor not in AUTO_LOSS
+        str(parts["loss"]) not in LOSSES.get(predictor, ())
         or any(part.dtype != np.float64 for part in numbers)
         or (weights.ndim, bias.ndim, threshold.ndim) != (2, 1, 0)
         or not weights.size

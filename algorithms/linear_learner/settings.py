@@ -24,7 +24,19 @@ CALIBRATED = (
     "recall_at_target_precision",
 )
 
-AUTO_LOSS = {BINARY: "logistic", MULTICLASS: "softmax_loss", REGRESSOR: "squared_loss"}
+# Of each kind of predictor; auto is the first.
+LOSSES = {
+    BINARY: ("logistic", "hinge_loss"),
+    MULTICLASS: ("softmax_loss",),
+    REGRESSOR: (
+        "squared_loss",
+        "absolute_loss",
+        "eps_insensitive_squared_loss",
+        "eps_insensitive_absolute_loss",
+        "quantile_loss",
+        "huber_loss",
+    ),
+}
 AUTO_MODELS = 32
 # In an epoch, unless mini_batch_size was given.
 LEAST_STEPS = 40
@@ -115,7 +127,7 @@ def decided(value: Any, automatic: Any) -> Any:
 
 def loss_name(values: Mapping[str, Any]) -> str:
     """The loss, with auto decided."""
-    return str(decided(values["loss"], AUTO_LOSS[values["predictor_type"]]))
+    return str(decided(values["loss"], LOSSES[values["predictor_type"]][0]))
 
 
 def check(values: Mapping[str, Any]) -> None:
@@ -223,7 +235,7 @@ def _variants(
     mean_square: float,
 ) -> Variants:
     """The settings of each model: those that were given first, then ever further from them."""
-    rates = AUTO_LEARNING_RATES
+    rates: tuple[float, ...] = AUTO_LEARNING_RATES
     if rule.name == "sgd":
         # A step that cannot overshoot on records of this length, whatever way momentum adds up.
         largest = (1 - rule.momentum) / max(1.0, mean_square)
