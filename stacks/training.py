@@ -73,6 +73,7 @@ class TrainingStack(PlatformStack):
             key=key,
             execution_role=role,
             topic=topic,
+            repositories=repositories,
             model_package_groups=groups,
             endpoints={
                 name: "" if endpoint.model else config.stack_name(f"endpoint-{name}")

@@ -68,9 +68,14 @@ class ContainerPermissions:
             "*": "Logging in to registries and writing metrics cannot be told by resource; the "
             "metrics are by namespace.",
             f"{self._log_group}:*": "The streams of one log group.",
-            **{
-                repository: "All repositories of one environment."
-                for repository in self._repositories
-                if repository.endswith("*")
-            },
+            **repository_wildcards(self._repositories),
         }
+
+
+def repository_wildcards(repositories: Sequence[str]) -> Mapping[str, str]:
+    """Why ARNs of ECR repositories may have a wildcard, for those that have one."""
+    return {
+        repository: "All repositories of one environment."
+        for repository in repositories
+        if repository.endswith("*")
+    }

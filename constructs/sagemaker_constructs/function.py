@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Validations
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from sagemaker_constructs.wildcards import acknowledge_wildcards
@@ -104,3 +107,21 @@ class PlatformFunction(Construct):
         )
         # Lambda refuses a role that it cannot assume yet, and a log group that is not there.
         self.function.node.add_dependency(self.role, group)
+
+    def tell_of_failures(self, topic: sns.ITopic) -> None:
+        """Publish to `topic` when it goes on failing, which nobody sees who only sends events."""
+        alarm = cloudwatch.Alarm(
+            self,
+            "Failures",
+            alarm_description=f"{self.function.node.path} fails again and again: see its log",
+            metric=self.function.metric_errors(period=Duration.minutes(5)),
+            threshold=1,
+            comparison_operator=(cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD),
+            # One event that failed with all its retries is the sweep's to mend, and no alarm.
+            evaluation_periods=3,
+            datapoints_to_alarm=2,
+            # Nothing to do is no failure.
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+        alarm.add_alarm_action(actions.SnsAction(topic))
+        alarm.add_ok_action(actions.SnsAction(topic))

@@ -1,7 +1,7 @@
 """From a job request to a model that answers."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -70,6 +70,7 @@ class TrainingWorkflow(Construct):
         key: Key of both buckets, of table, logs and jobs.
         execution_role: What SageMaker acts with for a job.
         topic: Where each result is told.
+        repositories: ARNs of the ECR repositories whose images jobs may run.
         model_package_groups: Name of each group in SageMaker, by the short name in requests.
         endpoints: Name of each endpoint's stack, by the short name in requests; empty where the
             environment file alone decides what is served.
@@ -100,6 +101,7 @@ class TrainingWorkflow(Construct):
         key: kms.IKey,
         execution_role: iam.IRole,
         topic: sns.ITopic,
+        repositories: Sequence[str],
         model_package_groups: Mapping[str, str],
         endpoints: Mapping[str, str],
         defaults: JobDefaults,
@@ -155,7 +157,7 @@ class TrainingWorkflow(Construct):
                 description=description,
                 architecture=architecture,
                 key=key,
-                statements=[one.statement for one in permissions],
+                statements=[one for each in permissions for one in each.statements],
                 wildcards=merged(permissions),
                 environment=settings,
                 timeout=Duration.minutes(1),
@@ -201,7 +203,7 @@ class TrainingWorkflow(Construct):
                 "Makes a model package of what a training job left",
                 models,
                 may.write_records(),
-                may.create_packages(groups),
+                may.create_packages(groups, repositories),
             ),
             "report": function(
                 "report",
@@ -230,6 +232,8 @@ class TrainingWorkflow(Construct):
                 ),
             }
         self.state_machine = self._machine(deploys=bool(deployable))
+        for name in ("complete", "sweep"):
+            self.functions[name].tell_of_failures(topic)
         self._complete_on_event(job_prefix)
         self._sweep_on_schedule()
 

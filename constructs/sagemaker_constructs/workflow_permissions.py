@@ -1,7 +1,7 @@
 """What each function of the training workflow may do, a statement for each thing that it does.
 
-A statement names together what one act needs: writing an encrypted object takes the object and its
-key, so that no statement is there for which nothing would fail.
+No statement is there for which nothing would fail. What is encrypted takes a second one, since the
+key may be used only by way of the service that keeps it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,12 +15,14 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from sagemaker_constructs.containers import repository_wildcards
+
 
 @dataclass(frozen=True)
 class Permission:
-    """One statement, and why its wildcards are what they are, by resource."""
+    """What one act takes, and why its wildcards are what they are, by resource."""
 
-    statement: iam.PolicyStatement
+    statements: tuple[iam.PolicyStatement, ...]
     wildcards: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -48,21 +50,27 @@ class WorkflowPermissions:
 
     def rows(self, *actions: str) -> Permission:
         """Read and write rows of the job table, which is encrypted."""
-        resources = [self.table.table_arn, self.key.key_arn]
+        resources = [self.table.table_arn]
         if "Query" in actions:
             resources.append(f"{self.table.table_arn}/index/{self.status_index}")
-        return _permission(
-            "JobTable", [*(f"dynamodb:{action}" for action in actions), "kms:Decrypt"], resources
+        return self._encrypted(
+            _permission("JobTable", [f"dynamodb:{action}" for action in actions], resources),
+            "dynamodb",
+            "kms:Decrypt",
         )
 
     def write_records(self) -> Permission:
         """Write beside a job's model."""
         objects = self.models.arn_for_objects("jobs/*")
-        return _permission(
-            "WriteRecords",
-            ["s3:PutObject", "kms:GenerateDataKey"],
-            [objects, self.key.key_arn],
-            {objects: "Each job writes below its own name."},
+        return self._encrypted(
+            _permission(
+                "WriteRecords",
+                ["s3:PutObject"],
+                [objects],
+                {objects: "Each job writes below its own name."},
+            ),
+            "s3",
+            "kms:GenerateDataKey",
         )
 
     def begin_jobs(self) -> Permission:
@@ -110,14 +118,35 @@ class WorkflowPermissions:
             },
         )
 
-    def create_packages(self, groups: Sequence[str]) -> Permission:
-        """Add versions to the model package groups of this environment."""
+    def create_packages(self, groups: Sequence[str], repositories: Sequence[str]) -> Permission:
+        """Add versions to the model package groups of this environment.
+
+        SageMaker looks at model and image of a version on behalf of whoever registers it, as AWS's
+        own policy AmazonSageMakerModelRegistryFullAccess has it.
+        """
+        artifacts = self.models.arn_for_objects("jobs/*")
         packages = [self._arn("sagemaker", "model-package", f"{group}/*") for group in groups]
         return _permission(
             "CreatePackages",
-            ["sagemaker:CreateModelPackage"],
-            [*packages, *(self._arn("sagemaker", "model-package-group", one) for one in groups)],
-            dict.fromkeys(packages, "SageMaker numbers the versions of a group."),
+            [
+                "sagemaker:CreateModelPackage",
+                "ecr:BatchGetImage",
+                "ecr:DescribeImages",
+                "s3:GetObject",
+                "kms:Decrypt",
+            ],
+            [
+                *packages,
+                *(self._arn("sagemaker", "model-package-group", one) for one in groups),
+                *repositories,
+                artifacts,
+                self.key.key_arn,
+            ],
+            {
+                **dict.fromkeys(packages, "SageMaker numbers the versions of a group."),
+                artifacts: "Each job writes below its own name.",
+                **repository_wildcards(repositories),
+            },
         )
 
     def update_stacks(self, stacks: Sequence[str]) -> Permission:
@@ -150,11 +179,27 @@ class WorkflowPermissions:
 
     def tell(self, topic: sns.ITopic) -> Permission:
         """Publish to the topic, whose key asks who publishes."""
-        return _permission(
-            "TellTopic",
-            ["sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"],
-            [topic.topic_arn, self.key.key_arn],
+        return self._encrypted(
+            _permission("TellTopic", ["sns:Publish"], [topic.topic_arn]),
+            "sns",
+            "kms:Decrypt",
+            "kms:GenerateDataKey",
         )
+
+    def _encrypted(self, permission: Permission, service: str, *actions: str) -> Permission:
+        """`permission`, and the key as far as `service` uses it for whoever has the permission."""
+        (statement,) = permission.statements
+        key = iam.PolicyStatement(
+            sid=f"{statement.sid}Key",
+            actions=list(actions),
+            resources=[self.key.key_arn],
+            conditions={
+                "StringEquals": {
+                    "kms:ViaService": f"{service}.{Stack.of(self.scope).region}.amazonaws.com"
+                }
+            },
+        )
+        return Permission((statement, key), permission.wildcards)
 
     def _jobs(self) -> str:
         return self._arn("sagemaker", "training-job", f"{self.job_prefix}*")
@@ -185,11 +230,13 @@ def _permission(
     conditions: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Permission:
     return Permission(
-        iam.PolicyStatement(
-            sid=sid,
-            actions=list(actions),
-            resources=list(resources),
-            conditions=dict(conditions) if conditions else None,
+        (
+            iam.PolicyStatement(
+                sid=sid,
+                actions=list(actions),
+                resources=list(resources),
+                conditions=dict(conditions) if conditions else None,
+            ),
         ),
         wildcards or {},
     )

@@ -16,6 +16,7 @@ from cdk_nag import AwsSolutionsChecks
 
 from sagemaker_constructs.training_workflow import JobDefaults, TrainingWorkflow
 
+REPOSITORY = "arn:aws:ecr:eu-west-1:685385470294:repository/kmeans"
 ENDPOINTS = {"digits": "sagemaker-platform-test-endpoint-digits", "pinned": ""}
 
 
@@ -38,6 +39,7 @@ def workflow(code: Path, **changes: object) -> Stack:
         "topic": sns.Topic.from_topic_arn(
             stack, "Topic", "arn:aws:sns:eu-west-1:111122223333:alerts"
         ),
+        "repositories": [REPOSITORY],
         "model_package_groups": {"digits": "sagemaker-platform-test-digits"},
         "endpoints": ENDPOINTS,
         "defaults": JobDefaults(("ml.m5.xlarge",), 30, 3600),
@@ -130,7 +132,10 @@ def test_each_function_may_only_what_its_work_takes(template: Template) -> None:
         "Train": log | rows | {"dynamodb:PutItem"} | write | begin | answer,
         "Complete": log | rows | {"sagemaker:DescribeTrainingJob"} | answer,
         "Sweep": log | rows | {"dynamodb:Query"} | begin | answer | {"states:SendTaskHeartbeat"},
-        "Register": log | write | {"sagemaker:CreateModelPackage"},
+        "Register": log
+        | write
+        | {"sagemaker:CreateModelPackage"}
+        | {"ecr:BatchGetImage", "ecr:DescribeImages", "s3:GetObject", "kms:Decrypt"},
         "Report": log | {"sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"},
         "Deploy": log
         | rows
@@ -156,6 +161,51 @@ def test_every_statement_has_a_name_of_its_own(template: Template) -> None:
     for name, role in statements(template).items():
         sids = [statement.get("Sid") for statement in role]
         assert all(sids) and len(set(sids)) == len(sids), name
+
+
+@pytest.mark.parametrize(
+    ("function", "sid", "service"),
+    [
+        ("Train", "JobTable", "dynamodb"),
+        ("Train", "WriteRecords", "s3"),
+        ("Complete", "JobTable", "dynamodb"),
+        ("Report", "TellTopic", "sns"),
+    ],
+)
+def test_the_key_is_used_only_by_way_of_the_service_that_keeps_the_data(
+    template: Template, function: str, sid: str, service: str
+) -> None:
+    (role,) = (role for name, role in statements(template).items() if name.startswith(function))
+    key = {statement["Sid"]: statement for statement in role}[f"{sid}Key"]
+    assert key["Condition"] == {
+        "StringEquals": {"kms:ViaService": f"{service}.eu-west-1.amazonaws.com"}
+    }
+
+
+def test_whoever_registers_may_look_at_the_image_that_jobs_run(template: Template) -> None:
+    (role,) = (role for name, role in statements(template).items() if name.startswith("Register"))
+    (statement,) = (one for one in role if one["Sid"] == "CreatePackages")
+    assert REPOSITORY in statement["Resource"]
+
+
+@pytest.mark.parametrize("function", ["Complete", "Sweep"])
+def test_somebody_hears_of_a_function_that_no_state_waits_for(
+    template: Template, function: str
+) -> None:
+    (name,) = (
+        name
+        for name in template.find_resources("AWS::Lambda::Function")
+        if name.startswith(f"Workflow{function}Function")
+    )
+    template.has_resource_properties(
+        "AWS::CloudWatch::Alarm",
+        {
+            "MetricName": "Errors",
+            "Dimensions": [{"Name": "FunctionName", "Value": {"Ref": name}}],
+            "AlarmActions": ["arn:aws:sns:eu-west-1:111122223333:alerts"],
+            "TreatMissingData": "notBreaching",
+        },
+    )
 
 
 def test_only_one_role_can_be_handed_to_sagemaker(template: Template) -> None:
