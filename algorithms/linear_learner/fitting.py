@@ -69,6 +69,7 @@ def fit(
     optimizers = _optimizers(settings, weights, bias)
     alive = np.ones(models, dtype=bool)
     best = Fitted(weights.copy(), bias.copy(), np.full(models, np.inf))
+    lowest = np.full(models, np.inf)
     reference, stale, steps = float("inf"), 0, 0
     rates = settings.variants.learning_rate
     with job.between_rounds(), np.errstate(over="ignore", invalid="ignore"):
@@ -97,7 +98,12 @@ def fit(
             losses = measure(settings, watched, weights, bias, weighing)
             alive &= np.isfinite(losses)
             _bury(weights, bias, optimizers, np.repeat(~alive, classes))
-            better = alive & (losses < best.losses)
+            judged = losses
+            if watched is train:
+                # There the loss alone would prefer epochs before a penalty took effect.
+                judged = losses + _penalties(settings, weights, bias)
+            better = alive & (judged < lowest)
+            lowest[better] = judged[better]
             columns = np.repeat(better, classes)
             best.weights[:, columns] = weights[:, columns]
             best.bias[columns] = bias[columns]
@@ -117,15 +123,15 @@ def fit(
                 job.host,
                 len(train) / seconds,
             )
-            lowest = float(np.nanmin(np.where(alive, losses, np.nan)))
-            stale = 0 if lowest < reference * (1 - settings.tolerance) else stale + 1
-            reference = min(reference, lowest)
+            value = float(judged[alive].min())
+            stale = 0 if value < reference * (1 - settings.tolerance) else stale + 1
+            reference = min(reference, value)
             log.info(
                 "#early_stopping_criteria_metric: host=%s, epoch=%d, criteria=%s, value=%s",
                 job.host,
                 epoch,
                 settings.loss.objective,
-                lowest,
+                value,
             )
             if stale >= settings.patience:
                 log.info("Early stop after epoch %d: no progress in %d epochs", epoch, stale)
@@ -173,6 +179,16 @@ def _bury(
         bias[columns] = 0
         for optimizer in optimizers:
             optimizer.forget(columns)
+
+
+def _penalties(settings: Settings, weights: Matrix, bias: Matrix) -> Wide:
+    """What training minimises for each model beside its loss."""
+    wide = weights.astype(np.float64)
+    squares = (wide**2).sum(axis=0) + settings.bias_wd_mult * bias.astype(np.float64) ** 2
+    sums = np.stack([squares, np.abs(wide).sum(axis=0)]).reshape(2, -1, settings.classes)
+    square, size = sums.sum(axis=2)
+    found: Wide = settings.variants.wd / 2 * square + settings.variants.l1 * size
+    return found
 
 
 def _total(values: Matrix, counts: Matrix | None) -> Wide:

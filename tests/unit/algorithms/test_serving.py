@@ -133,7 +133,7 @@ def booster_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_algorithms_that_have_a_module_are_found() -> None:
-    assert {"kmeans", "xgboost"} <= set(available())
+    assert {"kmeans", "linear-learner", "xgboost"} <= set(available())
 
 
 ANSWER = {"closest_cluster": 1.0, "distance_to_cluster": 2.0}
