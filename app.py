@@ -10,6 +10,7 @@ from cdk_nag import AwsSolutionsChecks
 
 from algorithms import catalog
 from environments.model import Environment, InvalidEnvironment, names
+from stacks.delivery import DeliveryStack
 from stacks.endpoint import EndpointStack
 from stacks.governance import GovernanceStack
 from stacks.images import ImagesStack
@@ -69,6 +70,8 @@ for endpoint, role in training.inference_roles.items():
         data=storage.data,
         topic=governance.topic,
     )
+if config.delivery:
+    DeliveryStack(app, config=config, delivery=config.delivery)
 
 guard = (ROOT / "rules" / "sagemaker.guard").read_text(encoding="utf-8")
 Validations.of(app).add_plugins(

@@ -25,6 +25,7 @@ DIRECTORY = Path(__file__).parent
 PREFIX = "sagemaker-platform"
 
 _NAME = r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$"
+_OWNER, _REPO, _ID = "[a-zA-Z0-9][a-zA-Z0-9_-]*", "[a-zA-Z0-9._-]+", "[0-9]+"
 _SAGEMAKER_NAME_LENGTH = 63
 _ROLE_NAME_LENGTH = 64
 
@@ -173,6 +174,15 @@ class Governance(_Part):
     """Why endpoints of this environment may have one instance, against SageMaker.4."""
 
 
+class Delivery(_Part):
+    """Which repository on GitHub deploys the environment from its workflow."""
+
+    repository: Annotated[str, Field(pattern=rf"^({_OWNER}/{_REPO}|{_OWNER}@{_ID}/{_REPO}@{_ID})$")]
+    """As GitHub's tokens name it: `ORG@ID/REPO@ID`, or `ORG/REPO` if it is older than July 2026."""
+    oidc_provider: Literal["create", "existing"] = "create"
+    """An account has one identity provider for GitHub: `existing` when it is there already."""
+
+
 class Environment(_Part):
     """One environment of the platform: where it lives, how big it is and who owns it."""
 
@@ -188,6 +198,8 @@ class Environment(_Part):
     endpoints: Annotated[dict[Name, Endpoint], Field(max_length=50)] = {}
     """Endpoints by name."""
     governance: Governance
+    delivery: Delivery | None = None
+    """Lets a workflow on GitHub deploy; without it people do, with their own credentials."""
     tags: Annotated[
         dict[Annotated[TagText, Field(min_length=1, max_length=128)], TagText], Field()
     ] = {}
