@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 from local.emulator import (
     cloudformation_conditions,
+    cloudformation_encryption,
     cloudformation_gaps,
     cloudformation_permissions,
     cloudformation_sagemaker,
@@ -45,6 +46,7 @@ def install(service: Any) -> None:
     cloudformation_sagemaker.install(service, acting_key)
     cloudformation_scaling.install()
     cloudformation_gaps.install()
+    cloudformation_encryption.install()
     cloudformation_conditions.install()
     state_machine_logs.install()
     custom_resources.install()
