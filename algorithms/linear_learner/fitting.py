@@ -70,7 +70,7 @@ def fit(
     alive = np.ones(models, dtype=bool)
     best = Fitted(weights.copy(), bias.copy(), np.full(models, np.inf))
     lowest = np.full(models, np.inf)
-    reference, stale, steps = float("inf"), 0, 0
+    reference, stale, steps = lowest.copy(), np.zeros(models, dtype=np.int64), 0
     rates = settings.variants.learning_rate
     with job.between_rounds(), np.errstate(over="ignore", invalid="ignore"):
         for epoch in range(settings.epochs):
@@ -123,18 +123,22 @@ def fit(
                 job.host,
                 len(train) / seconds,
             )
-            value = float(judged[alive].min())
-            stale = 0 if value < reference * (1 - settings.tolerance) else stale + 1
-            reference = min(reference, value)
+            # Each by itself: the fast ones are through while the slow ones still learn.
+            stale = np.where(judged < reference * (1 - settings.tolerance), 0, stale + 1)
+            reference = np.fmin(reference, judged)
             log.info(
                 "#early_stopping_criteria_metric: host=%s, epoch=%d, criteria=%s, value=%s",
                 job.host,
                 epoch,
                 settings.loss.objective,
-                value,
+                float(judged[alive].min()),
             )
-            if stale >= settings.patience:
-                log.info("Early stop after epoch %d: no progress in %d epochs", epoch, stale)
+            if (stale[alive] >= settings.patience).all():
+                log.info(
+                    "Early stop after epoch %d: no model made progress in its last %d epochs",
+                    epoch,
+                    settings.patience,
+                )
                 break
     return best
 

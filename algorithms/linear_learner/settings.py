@@ -39,7 +39,7 @@ LOSSES = {
 }
 AUTO_MODELS = 32
 # In an epoch, unless mini_batch_size was given.
-LEAST_STEPS = 40
+LEAST_STEPS = 80
 # Of the weights, or of the scores of a batch, of all models together: above, auto trains fewer.
 _AUTO_NUMBERS = 2**26
 AUTO_CALIBRATION_SAMPLES = 10_000_000
@@ -51,9 +51,11 @@ AUTO_BETA_2 = 0.999
 AUTO_MINIMUM_LR = 1e-5
 # By what the schedule has lowered the rate once all epochs are over.
 AUTO_DECAY = 0.01
-# The rates of adam and rmsprop are steps in a weight of a normalised feature.
-AUTO_LEARNING_RATES = (0.01, 0.03, 0.003)
-AUTO_WD = (1e-4, 1e-3, 0.0, 1e-2)
+# The rates of adam and rmsprop are steps in a weight of a normalised feature: the fewer steps there
+# are, the longer each must be.
+AUTO_LEARNING_RATE, AUTO_STEPS = 0.02, 1200
+AUTO_LEARNING_RATE_RANGE = 0.005, 0.2
+AUTO_WD = (1e-3, 1e-2, 1e-4, 0.0)
 AUTO_L1 = (0.0, 1e-4)
 # A setting that was given is kept by the first model, and stays near in the rest.
 _NEAR_RATES = (1.0, 0.5, 2.0, 0.25)
@@ -178,15 +180,17 @@ def settle(
     largest = max(width, batch_size) * classes
     count = decided(values["num_models"], min(AUTO_MODELS, max(1, _AUTO_NUMBERS // largest)))
     normal = values["init_method"] == "normal"
-    epochs = int(values["epochs"])
+    epochs, batches = int(values["epochs"]), -(-rows // batch_size)
     return Settings(
         predictor=predictor,
         classes=classes,
         loss=loss(name, values, classes),
         loss_name=name,
         rule=rule,
-        schedule=_schedule(values, epochs, -(-rows // batch_size)),
-        variants=_variants(values, int(count), rule, balance, mean_square),
+        schedule=_schedule(values, epochs, batches),
+        variants=_variants(
+            values, int(count), _auto_rates(rule, epochs * batches, mean_square), balance
+        ),
         epochs=epochs,
         batch_size=batch_size,
         patience=int(values["early_stopping_patience"]),
@@ -227,19 +231,25 @@ def _schedule(values: Mapping[str, Any], epochs: int, batches: int) -> Schedule 
     )
 
 
-def _variants(
-    values: Mapping[str, Any],
-    count: int,
-    rule: Rule,
-    balance: float | None,
-    mean_square: float,
-) -> Variants:
-    """The settings of each model: those that were given first, then ever further from them."""
-    rates: tuple[float, ...] = AUTO_LEARNING_RATES
+def _auto_rates(rule: Rule, steps: int, mean_square: float) -> tuple[float, ...]:
+    """The learning rates that auto tries, for a number of steps."""
     if rule.name == "sgd":
         # A step that cannot overshoot on records of this length, whatever way momentum adds up.
         largest = (1 - rule.momentum) / max(1.0, mean_square)
-        rates = tuple(largest * factor for factor in (2.0, 0.5, 8.0, 0.125))
+        return tuple(largest * factor for factor in (2.0, 0.5, 8.0, 0.125))
+    rate = float(
+        np.clip(AUTO_LEARNING_RATE * math.sqrt(AUTO_STEPS / steps), *AUTO_LEARNING_RATE_RANGE)
+    )
+    return rate, rate / 2
+
+
+def _variants(
+    values: Mapping[str, Any],
+    count: int,
+    rates: tuple[float, ...],
+    balance: float | None,
+) -> Variants:
+    """The settings of each model: those that were given first, then ever further from them."""
     choices = (
         _choices(values["learning_rate"], rates, _NEAR_RATES),
         _choices(values["wd"], AUTO_WD, _NEAR_WD),

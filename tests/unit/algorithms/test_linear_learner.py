@@ -127,7 +127,7 @@ EFFECTS: dict[str, tuple[Settings, Settings]] = {
         {"loss_insensitivity": 0.5},
     ),
     "lr_scheduler_factor": (BINARY, {"lr_scheduler_factor": 0.5}),
-    "lr_scheduler_minimum_lr": (BINARY, {"lr_scheduler_minimum_lr": 0.005}),
+    "lr_scheduler_minimum_lr": (BINARY, {"lr_scheduler_minimum_lr": 0.1}),
     "lr_scheduler_step": (BINARY | {"lr_scheduler_factor": 0.5}, {"lr_scheduler_step": 1}),
     "margin": (BINARY | {"loss": "hinge_loss"}, {"margin": 0.1}),
     "mini_batch_size": (BINARY, {"mini_batch_size": 20}),

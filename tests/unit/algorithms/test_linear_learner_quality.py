@@ -19,7 +19,7 @@ from tests.unit.algorithms.conftest import JobFolder, csv
 
 NewJob = Callable[[str], JobFolder]
 
-LOADERS = {
+LOADERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "breast cancer": (load_breast_cancer, {"predictor_type": "binary_classifier"}),
     "digits": (load_digits, {"predictor_type": "multiclass_classifier", "num_classes": 10}),
     "diabetes": (load_diabetes, {"predictor_type": "regressor"}),
@@ -319,7 +319,8 @@ def test_the_criterion_is_as_good_on_held_out_records_as_it_can_be(
     scores = reference().predict_proba(noisy()[0][2 * ROWS :])[:, 1]
     # Scikit-learn's model with the threshold that is best for these very records.
     best = max(value((scores >= t).astype(int)) for t in np.linspace(0.05, 0.9, 86))
-    assert value(predicted) >= best - 0.01
+    # About a thousand positive records: a standard error of 0.015 in recall, and so in f_beta.
+    assert value(predicted) >= best - (0.01 if criterion == "accuracy" else 0.03)
 
 
 @pytest.mark.parametrize("criterion", ["cross_entropy_loss", "loss_function"])
@@ -339,18 +340,20 @@ def test_criteria_without_a_threshold_keep_the_natural_one_and_good_probabilitie
     assert entropy(ours) <= 1.01 * entropy(theirs)
 
 
-def test_balanced_weights_find_as_many_of_either_class(new_job: NewJob) -> None:
-    job = new_job("linear-learner")
-    rates = {}
-    for weight in ("1.0", "balanced"):
-        predicted, labels, _ = calibrated(
-            job,
-            positive_example_weight_mult=weight,
-            binary_classifier_model_selection_criteria="loss_function",
-        )
-        rates[weight] = [float((predicted[labels == c] == c).mean()) for c in (0, 1)]
-    assert abs(rates["balanced"][0] - rates["balanced"][1]) < 0.05
-    assert rates["1.0"][1] < rates["1.0"][0] - 0.2
+def test_balanced_weights_find_as_many_of_either_class_as_scikit_learn(new_job: NewJob) -> None:
+    predicted, labels, _ = calibrated(
+        new_job("linear-learner"),
+        positive_example_weight_mult="balanced",
+        binary_classifier_model_selection_criteria="loss_function",
+    )
+    features, truth = noisy()
+    balanced = LogisticRegression(class_weight="balanced").fit(features[:ROWS], truth[:ROWS])
+    expected = balanced.predict(features[2 * ROWS :])
+    plain = reference().predict(features[2 * ROWS :])
+    for label in (0, 1):
+        found = (predicted[labels == label] == label).mean()
+        assert found == pytest.approx((expected[labels == label] == label).mean(), abs=0.03)
+    assert (plain[labels == 1] == 1).mean() < (predicted[labels == 1] == 1).mean() - 0.15
 
 
 def test_auto_weight_chooses_whatever_serves_the_criterion(new_job: NewJob) -> None:
