@@ -31,6 +31,13 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
         "content_type": "text/csv;label_size=0",
         "metric": "train:msd",
     },
+    "linear-learner": {
+        "image": "382416733822.dkr.ecr.us-east-1.amazonaws.com/linear-learner:1",
+        "hyperparameters": {"predictor_type": "multiclass_classifier", "num_classes": "10"},
+        "body": DIGITS.train.encode(),
+        "content_type": "text/csv",
+        "metric": "train:objective_loss:final",
+    },
 }
 
 

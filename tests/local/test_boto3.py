@@ -1,6 +1,7 @@
 """Plain boto3, with what `smp env` prints and nothing else, from data to prediction."""
 
 import json
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -8,6 +9,9 @@ import pytest
 
 from tests.local.conftest import LocalPlatform
 from tests.local.support import ALGORITHMS, DIGITS, train
+
+# Where the answer of a classifier has the class.
+LABELLED = {"linear-learner": "predicted_label", "xgboost": "score"}
 
 
 @pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
@@ -58,21 +62,21 @@ def test_trains_registers_deploys_invokes_updates_and_deletes(
     waiter = sagemaker.get_waiter("endpoint_in_service")
     waiter.wait(EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
 
-    def predictions() -> list[dict[str, float]]:
+    def predictions() -> list[dict[str, Any]]:
         answer = runtime.invoke_endpoint(
             EndpointName=name,
             ContentType="text/csv",
             Accept="application/json",
             Body="\n".join(DIGITS.held_out).encode(),
         )
-        found: list[dict[str, float]] = json.loads(answer["Body"].read())["predictions"]
+        found: list[dict[str, Any]] = json.loads(answer["Body"].read())["predictions"]
         return found
 
     before = predictions()
     assert len(before) == len(DIGITS.labels)
     labels = np.array(DIGITS.labels)
-    if algorithm == "xgboost":
-        hits = np.array([row["score"] for row in before]) == labels
+    if algorithm in LABELLED:
+        hits = np.array([row[LABELLED[algorithm]] for row in before]) == labels
         assert hits.mean() >= 0.93
     else:
         clusters = np.array([row["closest_cluster"] for row in before])
