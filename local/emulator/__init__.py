@@ -33,7 +33,13 @@ functions
     `Worker._spawn` and its `subprocess`: functions see the standard library, boto3 and their own
     package, and an exception keeps its type, for Retry and Catch, as does a death without an
     answer. `_workers` tells which function a connection comes from, for the fault that kills it.
-    `lambda_svc._emit_lambda_logs` asks the function's role.
+    `lambda_svc._emit_lambda_logs` asks the function's role. `lambda_svc.reap_idle_workers` ends a
+    function's last idle worker, too.
+forking, function_parent
+    The `subprocess` that workers are started with: on Linux they are forked from one process that
+    has boto3 already, unless a function ships modules of that process itself.
+descriptions
+    botocore's `JSONFileLoader.load_file`, for the memory of this process.
 step_functions
     `stepfunctions._execute_task`, `_invoke_resource`, `_invoke_with_callback`, `_call_lambda`
     and `_AWS_SDK_SERVICE_MAP`: tasks are evaluated under the machine's role, and a function
@@ -65,7 +71,7 @@ cloudformation_conditions
     conditions.
 autoscaling
     `iam_actions.SERVICE_TO_IAM_NAMESPACE`, and moto's backend of Application Auto Scaling in
-    process.
+    process, which is imported without `moto.ecs`.
 aws
     What the SageMaker service sees of all this: clients and decisions in the name of a role.
 """

@@ -68,7 +68,7 @@ def parameters(operation: str, props: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: for a property that the type does not have.
     """
-    shape = service_model().operation_model(operation).input_shape
+    shape: Any = service_model().operation_model(operation).input_shape
     given = {name: value for name, value in props.items() if value is not None}
     unknown = sorted(set(given) - set(shape.members))
     if unknown:

@@ -39,7 +39,8 @@ def preload() -> None:
     from botocore.loaders import JSONFileLoader
 
     read: dict[str, Any] = {}
-    load = JSONFileLoader.load_file
+    loaders: Any = JSONFileLoader
+    load = loaders.load_file
 
     def reading(loader: Any, path: str) -> Any:
         read[path] = load(loader, path)
@@ -49,7 +50,7 @@ def preload() -> None:
         # Once: sessions may change what they have read, and must not see each other's changes.
         return read.pop(path) if path in read else load(loader, path)
 
-    JSONFileLoader.load_file = reading  # type: ignore[method-assign]
+    loaders.load_file = reading
     session: Any = boto3.session.Session(
         region_name="us-east-1",
         aws_access_key_id="none",
@@ -57,7 +58,7 @@ def preload() -> None:
     )
     for service in SERVICES:
         session.client(service, endpoint_url="http://127.0.0.1:1")
-    JSONFileLoader.load_file = handing  # type: ignore[method-assign]
+    loaders.load_file = handing
     del session
     # What is never collected is never written to, and stays shared.
     gc.collect()

@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -76,6 +77,7 @@ def install(settings: Settings) -> None:
     spawn = lambda_runtime.Worker._spawn
     warm = lambda_svc._execute_function_warm
     emit = lambda_svc._emit_lambda_logs
+    reap_surplus = lambda_runtime.reap_idle_workers
     script = python_worker(lambda_runtime._PYTHON_WORKER_SCRIPT, packages)
 
     @functools.wraps(detect)
@@ -111,6 +113,11 @@ def install(settings: Settings) -> None:
             return
         emit(func, request_id, log_text, *args, **kwargs)
 
+    @functools.wraps(reap_surplus)
+    def reaped(*args: Any, **kwargs: Any) -> int:
+        return int(reap_surplus(*args, **kwargs)) + end_idle(lambda_runtime._LOCAL_WORKER_TTL)
+
+    lambda_svc.reap_idle_workers = reaped
     lambda_runtime._detect_runtime_binary = detected
     lambda_runtime.Worker._spawn = spawned
     lambda_runtime.Worker.invoke = ran
@@ -227,6 +234,26 @@ def _ending(process: Any) -> str:
     if code < 0:
         return f"Runtime exited with error: signal: {str(signal.strsignal(-code)).lower()}"
     return f"Runtime exited with error: exit status {code}"
+
+
+def end_idle(seconds: float) -> int:
+    """End the workers that nothing asked for so long, also a function's only one; how many."""
+    from ministack.core import lambda_runtime
+
+    pools, since = lambda_runtime._workers, time.time() - seconds
+    with lambda_runtime._lock:
+        idle = [
+            worker
+            for pool in pools.values()
+            for worker in pool
+            if not worker.in_use and worker.last_used < since
+        ]
+        for key in [*pools]:
+            pools[key] = [worker for worker in pools[key] if worker not in idle]
+            if not pools[key]:
+                del pools[key]
+    lambda_runtime.kill_workers(idle)
+    return len(idle)
 
 
 def kill_caller(port: int) -> bool:

@@ -26,6 +26,7 @@ def install(service: Any, settings: Settings) -> None:
     from local.emulator import (
         cloudformation,
         condition_keys,
+        descriptions,
         encryption,
         events,
         functions,
@@ -33,6 +34,7 @@ def install(service: Any, settings: Settings) -> None:
         step_functions,
     )
 
+    descriptions.install()
     # Before identity, which records what is decided here.
     signatures.install()
     identity.install()

@@ -91,11 +91,12 @@ def allow(*actions: str, on: str | list[str] = "*", **condition: Any) -> dict[st
     return {**statement, **({"Condition": condition} if condition else {})}
 
 
-def zipped(source: str) -> bytes:
-    """A function's package with one module, `index`."""
+def zipped(source: str, **others: str) -> bytes:
+    """A function's package with the module `index` and other files."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as package:
-        package.writestr("index.py", source)
+        for name, text in {"index.py": source, **others}.items():
+            package.writestr(name, text)
     return data.getvalue()
 
 

@@ -1,5 +1,6 @@
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -7,11 +8,13 @@ from uuid import uuid4
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from ministack.core.lambda_runtime import _PYTHON_WORKER_SCRIPT
+from ministack.core import lambda_runtime
+from ministack.core.lambda_runtime import _PYTHON_WORKER_SCRIPT, Worker
 
+from local.emulator import functions
 from local.emulator.functions import python_worker
 
-from .conftest import Server, allow, eventually, zipped
+from .conftest import ACCOUNT, Server, allow, eventually, zipped
 
 LOGS = allow("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
 SEES = """
@@ -23,14 +26,20 @@ def handler(event, context):
 """
 
 
-def made(server: Server, name: str, source: str, *statements: dict[str, Any]) -> Any:
+def made(
+    server: Server,
+    name: str,
+    source: str,
+    *statements: dict[str, Any],
+    others: dict[str, str] | None = None,
+) -> Any:
     role = server.role(name, "lambda.amazonaws.com", *statements)
     server.client("lambda").create_function(
         FunctionName=name,
         Runtime="python3.13",
         Handler="index.handler",
         Role=role,
-        Code={"ZipFile": zipped(source)},
+        Code={"ZipFile": zipped(source, **(others or {}))},
     )
 
     def invoke(**event: Any) -> Any:
@@ -92,6 +101,32 @@ def test_a_function_that_dies_without_an_answer_reads_as_on_aws(
     assert failed["errorType"] == "Runtime.ExitError"
     assert re.fullmatch(f"RequestId: [0-9a-f-]{{36}} Error: {words}", failed["errorMessage"])
     assert failed.keys() == {"errorType", "errorMessage"}
+
+
+def test_workers_end_when_they_are_idle_too_long_also_a_functions_only_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = {"FunctionArn": f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:f"}
+    made = [Worker("f", config, b"") for _ in range(3)]
+    idle, fresh, busy = made
+    now = time.time()
+    idle.last_used, fresh.last_used, busy.last_used = now - 400, now - 200, now - 400
+    busy.in_use = True
+    pools = {"one": [idle], "two": [fresh, busy]}
+    monkeypatch.setattr(lambda_runtime, "_workers", pools)
+    assert functions.end_idle(300) == 1
+    assert pools == {"two": [fresh, busy]}
+
+
+def test_a_function_that_ships_boto3_or_shadows_the_standard_library_gets_its_own(
+    server: Server,
+) -> None:
+    source = "import boto3, os\ndef handler(event, context): return [boto3.__file__, os.getppid()]"
+    shared = made(server, "fn-shared", source, LOGS)()
+    assert "runtime/boto3" in shared[0]
+    own = made(server, "fn-own", source, LOGS, others={"boto3.py": "", "json.py": "raise"})()
+    assert own[0].endswith("code/boto3.py")
+    assert own[1] == server.process.pid
 
 
 CALLS = """
