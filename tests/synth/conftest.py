@@ -9,6 +9,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk.assertions import Template
 
 from environments.model import Environment
+from stacks.delivery import DeliveryStack
 from stacks.endpoint import EndpointStack
 from stacks.governance import GovernanceStack
 from stacks.images import ImagesStack
@@ -46,6 +47,7 @@ ENVIRONMENT: dict[str, Any] = {
         "alert_email": "on-call@example.com",
         "single_instance_reason": "An environment for tests needs no second instance.",
     },
+    "delivery": {"repository": "example@1234567/platform@7654321"},
     "tags": {"CostCenter": "1234"},
 }
 
@@ -92,6 +94,11 @@ def declare(environment: Mapping[str, Any], functions: Path) -> dict[str, Stack]
         "governance": governance,
         "training": training,
         **endpoints,
+        **(
+            {"delivery": DeliveryStack(app, config=config, delivery=config.delivery)}
+            if config.delivery
+            else {}
+        ),
     }
 
 

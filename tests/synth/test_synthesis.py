@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -51,9 +52,35 @@ def test_every_environment_is_judged_here() -> None:
 def test_an_environment_synthesizes_strictly_and_without_an_account(
     synthesize: Callable[[str], Path], environment: str
 ) -> None:
-    parts = [*PARTS, *(f"endpoint-{name}" for name in Environment.load(environment).endpoints)]
+    config = Environment.load(environment)
+    parts = [*PARTS, *(f"endpoint-{name}" for name in config.endpoints)]
+    parts += ["delivery"] if config.delivery else []
     written = {path.name for path in synthesize(environment).glob("*.template.json")}
     assert written == {f"sagemaker-platform-{environment}-{part}.template.json" for part in parts}
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod", "staging"])
+def test_a_workflow_may_assume_what_the_cli_deploys_the_assembly_with_and_nothing_else(
+    synthesize: Callable[[str], Path], environment: str
+) -> None:
+    folder = synthesize(environment)
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    needed = {
+        artifact["properties"]["assumeRoleArn"]
+        for artifact in manifest["artifacts"].values()
+        if artifact["type"] == "aws:cloudformation:stack"
+    }
+    for path in folder.glob("*.assets.json"):
+        assets = json.loads(path.read_text(encoding="utf-8"))
+        for asset in [*assets["files"].values(), *assets.get("dockerImages", {}).values()]:
+            needed |= {place["assumeRoleArn"] for place in asset["destinations"].values()}
+    (path,) = folder.glob("*-delivery.template.json")
+    template = json.loads(path.read_text(encoding="utf-8"))
+    (role,) = [r for r in template["Resources"].values() if r["Type"] == "AWS::IAM::Role"]
+    (policy,) = role["Properties"]["Policies"]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    partition = "arn:${AWS::Partition}:"
+    assert {arn.replace(partition, "arn:aws:") for arn in needed} == set(statement["Resource"])
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

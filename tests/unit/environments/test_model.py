@@ -109,6 +109,19 @@ def test_the_good_content_of_these_tests_is_good() -> None:
             "endpoints.digits.model: found",
             "model-package",
         ),
+        ("delivery", {}, "delivery.repository: missing", "wanted: As GitHub's tokens name it"),
+        (
+            "delivery",
+            {"repository": "example/platform", "provider": "create"},
+            "delivery.provider: unknown key",
+            "allowed: repository, oidc_provider (did you mean oidc_provider?)",
+        ),
+        (
+            "delivery",
+            {"repository": "example/platform", "oidc_provider": "import"},
+            "delivery.oidc_provider: found 'import'",
+            "allowed: 'create' or 'existing'",
+        ),
         ("training/model_package_groups", ["a_b"], "training.model_package_groups.0", "matches"),
     ],
 )
@@ -123,6 +136,50 @@ def test_says_key_and_what_is_allowed(
     assert message.startswith(f"{tmp_path}/dev.yaml: {key}")
     assert allowed in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "repository", ["example/platform", "ex-ample@1234567/my.plat_form@7654321", "e/.github"]
+)
+def test_a_repository_is_what_githubs_tokens_call_it(repository: str) -> None:
+    environment = Environment.model_validate(_with("delivery", {"repository": repository}))
+    assert environment.delivery
+    assert environment.delivery.repository == repository
+    assert environment.delivery.oidc_provider == "create"
+
+
+@pytest.mark.parametrize(
+    "repository",
+    [
+        "platform",
+        "example/*",
+        "*/platform",
+        "ex?mple/platform",
+        "${owner}/platform",
+        "example/platform:ref",
+        "example/platform\n",
+        "example/team/platform",
+        "example@1234567/platform",
+        "example/platform@7654321",
+        "example@/platform@",
+        "https://github.com/example/platform",
+        "git@github.com:example/platform",
+        "",
+    ],
+)
+def test_nothing_else_is_a_repository(tmp_path: Path, repository: str) -> None:
+    message = _error(tmp_path, _with("delivery", {"repository": repository}))
+    assert message.startswith(f"{tmp_path}/dev.yaml: delivery.repository: found {repository!r}")
+    assert "\n" not in message
+
+
+def test_an_account_is_not_given_a_second_provider_for_github() -> None:
+    creating = [
+        environment.account
+        for environment in map(Environment.load, names())
+        if environment.delivery and environment.delivery.oidc_provider == "create"
+    ]
+    assert sorted(creating) == sorted(set(creating))
 
 
 def test_an_instance_type_that_exists_only_for_training_is_no_endpoint(tmp_path: Path) -> None:
