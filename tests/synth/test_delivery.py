@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def _role(template: Template) -> dict[str, Any]:
     return properties
 
 
-def _provider(template: Template) -> tuple[str, dict[str, Any]]:
+def _provider(template: Template) -> tuple[str, Mapping[str, Any]]:
     (found,) = template.find_resources("AWS::IAM::OIDCProvider").items()
     return found
 
