@@ -58,20 +58,45 @@ class Home:
         with locked(self.path.parent):
             yield
 
+    @property
+    def marker(self) -> Path:
+        """Says that the folder is a platform's, and may be removed with all that is in it."""
+        return self.path / ".smp-home"
+
     def create(self) -> None:
-        """Make the folder, readable by its owner alone."""
+        """Make the folder, readable by its owner alone.
+
+        Raises:
+            PlatformError: It holds something that no platform put there.
+        """
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._own("find a place for the platform")
+        self.marker.touch()
         self.state.mkdir(exist_ok=True)
         self.temporary.mkdir(exist_ok=True)
 
     def remove(self) -> None:
-        """Remove all of it."""
+        """Remove all of it.
+
+        Raises:
+            PlatformError: It holds something that no platform put there.
+        """
+        self._own("remove the platform's folder")
         # A process that has just been killed may still be closing its files.
         for _ in range(5):
             shutil.rmtree(self.path, ignore_errors=True)
             if not self.path.exists():
                 return
         shutil.rmtree(self.path)
+
+    def _own(self, step: str) -> None:
+        """Refuse a folder of somebody's: `smp down` removes whatever is in it."""
+        if self.path.is_dir() and any(self.path.iterdir()) and not self.marker.exists():
+            raise PlatformError(
+                step,
+                f"{self.path} holds files that are not a platform's.",
+                "Let SMP_HOME name a folder that is empty or does not exist.",
+            )
 
     def write_secret(self, path: Path, text: str) -> None:
         """Write a file that only its owner can read, at no moment readable by others."""

@@ -136,5 +136,6 @@ def _take_down(home: Home, *, keep_log: bool = False) -> int:
     home.remove()
     if log.strip():
         home.path.mkdir(mode=0o700, parents=True)
+        home.marker.touch()
         home.log.write_bytes(log)
     return ended

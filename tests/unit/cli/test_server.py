@@ -132,3 +132,12 @@ def test_a_folder_of_the_platform_does_not_make_a_persons_shell_a_member(home: H
         os.waitpid(shell, 0)
         os.close(leader)
         os.close(follower)
+
+
+def test_a_folder_with_somebodys_files_is_neither_used_nor_removed(tmp_path: Path) -> None:
+    precious = tmp_path / "thesis.txt"
+    precious.write_text("three years")
+    for act in (Home(tmp_path).create, Home(tmp_path).remove):
+        with pytest.raises(PlatformError, match="not a platform's"):
+            act()
+    assert [*tmp_path.iterdir()] == [precious]
