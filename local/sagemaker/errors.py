@@ -1,5 +1,8 @@
 """The errors of the API, with the codes and statuses that AWS gives them."""
 
+# As many characters as AWS keeps of a FailureReason.
+REASON_LIMIT = 1024
+
 
 class ServiceError(Exception):
     """An answer of the API that is an error."""
@@ -26,11 +29,6 @@ def conflict(message: str) -> ServiceError:
     return ServiceError("ConflictException", message)
 
 
-def denied(message: str) -> ServiceError:
-    """The caller, or the role it passes, may not do this."""
-    return ServiceError("AccessDeniedException", message)
-
-
 def throttled() -> ServiceError:
     """Too many calls; the SDKs wait and call again."""
     return ServiceError("ThrottlingException", "Rate exceeded")
@@ -50,3 +48,9 @@ def unknown_operation(operation: str) -> ServiceError:
     return ServiceError(
         "UnknownOperationException", f"SageMaker has no operation {operation!r}.", 404
     )
+
+
+def internal_reason(detail: str = "") -> str:
+    """The FailureReason of what went wrong within the platform itself."""
+    sentence = "We encountered an internal error. Please try again."
+    return f"{sentence} ({detail})" if detail else sentence

@@ -24,7 +24,6 @@ def page(
     name: str,
     status: str = "",
     default_order: str = "Descending",
-    default_sort: str = "CreationTime",
 ) -> tuple[list[Mapping[str, Any]], dict[str, str]]:
     """Select one page of a listing, and what to put into the answer so that the next is found.
 
@@ -32,7 +31,7 @@ def page(
     """
     found = [document for document in documents if _wanted(document, params, name, status)]
     member = {"Name": name, "Status": status, "CreationTime": "CreationTime"}[
-        params.get("SortBy", default_sort)
+        params.get("SortBy", "CreationTime")
     ]
 
     def order(document: Mapping[str, Any]) -> tuple[Any, str]:

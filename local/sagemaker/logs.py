@@ -94,7 +94,9 @@ class LogStream:
                     logStreamName=self._stream,
                     logEvents=[{"timestamp": at, "message": line} for at, line in batch],
                 )
-            except (*CALL_ERRORS, CallFailed) as error:
+            except Exception as error:
+                # Whatever it is: a writer that ended here would leave a job without its log, and
+                # nobody would hear of it.
                 failed = True
                 self._on_failure(self._role.failure(error, "logs:PutLogEvents", self.arn))
 

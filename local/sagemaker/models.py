@@ -1,15 +1,14 @@
 """Models and endpoint configurations: what an endpoint is made of."""
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
-from local.sagemaker import listing
 from local.sagemaker.arns import Arns
 from local.sagemaker.errors import invalid
 from local.sagemaker.images import Runtime, runnable
 from local.sagemaker.limits import Limits
 from local.sagemaker.registry import Registry
+from local.sagemaker.resources import Resources, without_tags
 from local.sagemaker.store import Document, Store
 from local.sagemaker.tags import Tags
 
@@ -38,24 +37,23 @@ class Models:
     def __init__(
         self, store: Store, arns: Arns, tags: Tags, registry: Registry, runtime: Runtime
     ) -> None:
-        self._store = store
-        self._arns = arns
-        self._tags = tags
+        self._models = Resources(
+            store,
+            arns,
+            tags,
+            kind=MODEL,
+            noun="Model",
+            taken=lambda arn: invalid(f'Cannot create already existing model "{arn}".'),
+            missing=lambda arn: invalid(f'Could not find model "{arn}".'),
+        )
         self._registry = registry
         self._runtime = runtime
 
     def create(self, params: dict[str, Any]) -> dict[str, Any]:
         """Answer CreateModel; as on AWS, the artifact is not looked at before it is served."""
         self._check(params)
-        name = params["ModelName"]
-        arn = self._arns.of(MODEL, name)
-        document = {key: value for key, value in params.items() if key != "Tags"}
-        document.update(ModelArn=arn, CreationTime=time.time())
-        document.setdefault("EnableNetworkIsolation", False)
-        if not self._store.add(MODEL, name, document):
-            raise invalid(f'Cannot create already existing model "{arn}".')
-        self._tags.start(arn, params.get("Tags", []))
-        return {"ModelArn": arn}
+        members = {"EnableNetworkIsolation": False, **without_tags(params)}
+        return {"ModelArn": self._models.create(params, members)["ModelArn"]}
 
     def describe(self, params: dict[str, Any]) -> dict[str, Any]:
         """Answer DescribeModel."""
@@ -63,16 +61,12 @@ class Models:
 
     def delete(self, params: dict[str, Any]) -> dict[str, Any]:
         """Answer DeleteModel; endpoints that serve the model go on."""
-        model = self.get(params["ModelName"])
-        self._store.delete(MODEL, params["ModelName"])
-        self._tags.end(model["ModelArn"])
+        self._models.delete(params["ModelName"])
         return {}
 
     def list(self, params: dict[str, Any]) -> dict[str, Any]:
         """Answer ListModels."""
-        found, more = listing.page(self._store.all(MODEL), params, name="ModelName")
-        members = ("ModelName", "ModelArn", "CreationTime")
-        return {"Models": [listing.summary(model, members) for model in found], **more}
+        return self._models.page(params, "Models")
 
     def get(self, name: str) -> Document:
         """Find a model.
@@ -80,10 +74,7 @@ class Models:
         Raises:
             ServiceError: when there is none of the name.
         """
-        document = self._store.get(MODEL, name)
-        if document is None:
-            raise invalid(f'Could not find model "{self._arns.of(MODEL, name)}".')
-        return document
+        return self._models.get(name)
 
     def container(self, model: Mapping[str, Any]) -> dict[str, Any]:
         """Give image, model data and environment of a model, out of its package if it names one.
@@ -140,9 +131,17 @@ class EndpointConfigs:
     def __init__(
         self, store: Store, arns: Arns, tags: Tags, models: Models, limits: Limits
     ) -> None:
-        self._store = store
-        self._arns = arns
-        self._tags = tags
+        self._configs = Resources(
+            store,
+            arns,
+            tags,
+            kind=CONFIG,
+            noun="EndpointConfig",
+            taken=lambda arn: invalid(
+                f'Cannot create already existing endpoint configuration "{arn}".'
+            ),
+            missing=lambda arn: invalid(f'Could not find endpoint configuration "{arn}".'),
+        )
         self._models = models
         self._limits = limits
 
@@ -154,16 +153,10 @@ class EndpointConfigs:
             raise invalid("The names of production variants must differ from one another.")
         for variant in params["ProductionVariants"]:
             self._check_variant(variant)
-        name = params["EndpointConfigName"]
-        arn = self._arns.of(CONFIG, name)
-        document = {key: value for key, value in params.items() if key != "Tags"}
-        document.update(EndpointConfigArn=arn, CreationTime=time.time())
-        for variant in document["ProductionVariants"]:
+        members = without_tags(params)
+        for variant in members["ProductionVariants"]:
             variant.setdefault("InitialVariantWeight", 1.0)
-        if not self._store.add(CONFIG, name, document):
-            raise invalid(f'Cannot create already existing endpoint configuration "{arn}".')
-        self._tags.start(arn, params.get("Tags", []))
-        return {"EndpointConfigArn": arn}
+        return {"EndpointConfigArn": self._configs.create(params, members)["EndpointConfigArn"]}
 
     def describe(self, params: dict[str, Any]) -> dict[str, Any]:
         """Answer DescribeEndpointConfig."""
@@ -171,16 +164,12 @@ class EndpointConfigs:
 
     def delete(self, params: dict[str, Any]) -> dict[str, Any]:
         """Answer DeleteEndpointConfig; endpoints that were made from it go on."""
-        config = self.get(params["EndpointConfigName"])
-        self._store.delete(CONFIG, params["EndpointConfigName"])
-        self._tags.end(config["EndpointConfigArn"])
+        self._configs.delete(params["EndpointConfigName"])
         return {}
 
     def list(self, params: dict[str, Any]) -> dict[str, Any]:
         """Answer ListEndpointConfigs."""
-        found, more = listing.page(self._store.all(CONFIG), params, name="EndpointConfigName")
-        members = ("EndpointConfigName", "EndpointConfigArn", "CreationTime")
-        return {"EndpointConfigs": [listing.summary(config, members) for config in found], **more}
+        return self._configs.page(params, "EndpointConfigs")
 
     def get(self, name: str) -> Document:
         """Find a configuration.
@@ -188,11 +177,7 @@ class EndpointConfigs:
         Raises:
             ServiceError: when there is none of the name.
         """
-        document = self._store.get(CONFIG, name)
-        if document is None:
-            arn = self._arns.of(CONFIG, name)
-            raise invalid(f'Could not find endpoint configuration "{arn}".')
-        return document
+        return self._configs.get(name)
 
     def _check_variant(self, variant: Mapping[str, Any]) -> None:
         _refuse(variant, _UNSUPPORTED_VARIANT)

@@ -15,6 +15,10 @@ class Credentials(NamedTuple):
     secret_key: str
     token: str
 
+    def __repr__(self) -> str:
+        """Name the key without its secrets: what is printed or logged must not hold them."""
+        return f"Credentials(access_key={self.access_key!r})"
+
 
 class Aws(Protocol):
     """The AWS in which SageMaker acts, in the name of the roles that are passed to it."""

@@ -1,5 +1,7 @@
 """Processes of jobs and endpoints: each in a group of its own, watched, and ended as a whole."""
 
+import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -16,6 +18,8 @@ KIND = "process"
 _LINE = 256_000
 # What a process needs of the platform's own environment; credentials are never among it.
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")
+
+_log = logging.getLogger(__name__)
 
 
 class Processes:
@@ -45,11 +49,13 @@ class Processes:
         )
         name = str(popen.pid)
         try:
-            created = psutil.Process(popen.pid).create_time()
-        except psutil.NoSuchProcess:
-            created = 0.0
-        self._store.put(KIND, name, {"pid": popen.pid, "created": created})
-        return Process(popen, on_line, lambda: self._store.delete(KIND, name))
+            self._store.put(KIND, name, {"pid": popen.pid, "created": _created(popen.pid)})
+            return Process(popen, on_line, lambda: self._store.delete(KIND, name))
+        except BaseException:
+            # Nobody will hear of this process, so nobody could end it.
+            _signal_group(popen.pid, signal.SIGKILL)
+            with popen:
+                raise
 
     def end_left_over(self) -> None:
         """End what a platform that was killed left running."""
@@ -76,6 +82,10 @@ class Process:
         self._popen = popen
         self._on_line = on_line
         self._on_gone = on_gone
+        # A process that was reaped may have left its id to another: signals go only to one that
+        # was not, and what is sent first must not reap it behind the back of the watcher.
+        self._reaping = threading.Lock()
+        self._reaped = False
         self.exited = threading.Event()
         self.exit_code = 0
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -89,14 +99,17 @@ class Process:
 
     def signal(self, number: int) -> None:
         """Send a signal to the whole group."""
-        if not self.exited.is_set():
-            _signal_group(self._popen.pid, number)
+        with self._reaping:
+            if not self._reaped:
+                _signal_group(self._popen.pid, number)
 
     def stop(self, grace: float) -> None:
         """Ask the process to end, and kill its group when that takes too long; returns at once."""
         # As with `docker stop`, the first process is asked, and takes care of those it started.
-        if not self.exited.is_set():
-            self._popen.send_signal(signal.SIGTERM)
+        with self._reaping:
+            if not self._reaped:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self._popen.pid, signal.SIGTERM)
         timer = threading.Timer(grace, self.signal, [signal.SIGKILL])
         timer.daemon = True
         timer.start()
@@ -115,16 +128,23 @@ class Process:
         if hasattr(os, "waitid"):
             # Without reaping: the group's id cannot be given to another before it is signalled.
             os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOWAIT)
-            # What the process left behind in its group would hold its output open for ever.
-            _signal_group(self._popen.pid, signal.SIGKILL)
-            code = self._popen.wait()
+            with self._reaping:
+                # What the process left behind in its group would hold its output open for ever.
+                _signal_group(self._popen.pid, signal.SIGKILL)
+                code = self._popen.wait()
+                self._reaped = True
         else:
             code = self._popen.wait()
-            _signal_group(self._popen.pid, signal.SIGKILL)
+            with self._reaping:
+                _signal_group(self._popen.pid, signal.SIGKILL)
+                self._reaped = True
         self._reader.join()
         self.exit_code = code if code >= 0 else 128 - code
-        self.exited.set()
-        self._on_gone()
+        try:
+            # Before anybody hears of the end, and with that may close what remembers processes.
+            self._on_gone()
+        finally:
+            self.exited.set()
 
     def _read(self) -> None:
         stream: IO[bytes] | None = self._popen.stdout
@@ -132,7 +152,18 @@ class Process:
             return
         with stream:
             while line := stream.readline(_LINE):
-                self._on_line(line.decode("utf-8", "replace").rstrip("\r\n"))
+                try:
+                    self._on_line(line.decode("utf-8", "replace").rstrip("\r\n"))
+                except Exception:
+                    # A reader that ended here would end the process too, by a broken pipe.
+                    _log.exception("a line of process %d was lost", self._popen.pid)
+
+
+def _created(pid: int) -> float:
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return 0.0
 
 
 def _signal_group(group: int, number: int) -> None:

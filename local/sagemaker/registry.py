@@ -8,8 +8,9 @@ from local.sagemaker import listing
 from local.sagemaker.arns import Arns
 from local.sagemaker.errors import conflict, invalid
 from local.sagemaker.events import Events
+from local.sagemaker.resources import Resources, without_tags
 from local.sagemaker.store import Document, Store
-from local.sagemaker.tags import Tags
+from local.sagemaker.tags import Tags, check_new_tags
 
 GROUP = "model-package-group"
 PACKAGE = "model-package"
@@ -25,6 +26,15 @@ class Registry:
         self._arns = arns
         self._tags = tags
         self._events = events
+        self._groups = Resources(
+            store,
+            arns,
+            tags,
+            kind=GROUP,
+            noun="ModelPackageGroup",
+            taken=lambda arn: invalid(f"Model Package Group already exists: {arn}"),
+            missing=lambda arn: invalid(f"ModelPackageGroup {arn} does not exist."),
+        )
         # Two calls with one ClientToken at the same time must find each other.
         self._creating = threading.Lock()
 
@@ -34,20 +44,13 @@ class Registry:
 
     def create_group(self, params: dict[str, Any], caller: str) -> dict[str, Any]:
         """Answer CreateModelPackageGroup."""
-        name = params["ModelPackageGroupName"]
-        arn = self._arns.of(GROUP, name)
-        document = {
-            "ModelPackageGroupName": name,
-            "ModelPackageGroupArn": arn,
-            "CreationTime": time.time(),
+        members = {
             "CreatedBy": _created_by(caller),
             "ModelPackageGroupStatus": "Completed",
             **listing.summary(params, ("ModelPackageGroupDescription", "ManagedConfiguration")),
         }
-        if not self._store.add(GROUP, name, document):
-            raise invalid(f"Model Package Group already exists: {arn}")
-        self._tags.start(arn, params.get("Tags", []))
-        return {"ModelPackageGroupArn": arn}
+        group = self._groups.create(params, members)
+        return {"ModelPackageGroupArn": group["ModelPackageGroupArn"]}
 
     def describe_group(self, params: dict[str, Any]) -> dict[str, Any]:
         """Answer DescribeModelPackageGroup."""
@@ -62,42 +65,41 @@ class Registry:
                 f"Model Package Group {group['ModelPackageGroupArn']} cannot be deleted as it "
                 "still contains Model Packages."
             )
-        self._store.delete(GROUP, name)
+        self._groups.delete(name)
         self._store.delete(_SEQUENCE, name)
-        self._tags.end(group["ModelPackageGroupArn"])
         return {}
 
     def list_groups(self, params: dict[str, Any]) -> dict[str, Any]:
         """Answer ListModelPackageGroups."""
-        found, more = listing.page(
-            self._store.all(GROUP), params, name="ModelPackageGroupName", default_order="Ascending"
+        return self._groups.page(
+            params,
+            "ModelPackageGroupSummaryList",
+            ("ModelPackageGroupDescription", "ModelPackageGroupStatus"),
+            default_order="Ascending",
         )
-        members = (
-            "ModelPackageGroupName",
-            "ModelPackageGroupArn",
-            "ModelPackageGroupDescription",
-            "CreationTime",
-            "ModelPackageGroupStatus",
-        )
-        return {
-            "ModelPackageGroupSummaryList": [listing.summary(group, members) for group in found],
-            **more,
-        }
 
     def create_package(self, params: dict[str, Any], caller: str) -> dict[str, Any]:
         """Answer CreateModelPackage; the same ClientToken makes the same package once."""
-        with self._creating:
-            return self._create_package(params, caller)
-
-    def _create_package(self, params: dict[str, Any], caller: str) -> dict[str, Any]:
+        check_new_tags(params.get("Tags", []))
         token = params.pop("ClientToken", None)
+        with self._creating:
+            arn, fresh = self._create_package(params, token, caller)
+        # Not under the lock: who hears of the package may register the next one.
+        if fresh is not None:
+            self._events.model_package(fresh)
+        return {"ModelPackageArn": arn}
+
+    def _create_package(
+        self, params: dict[str, Any], token: str | None, caller: str
+    ) -> tuple[str, Document | None]:
+        """Make the package, or find the one that the token has made; its ARN, and what is new."""
         known = self._store.get(_TOKEN, token) if token else None
         if known:
             if known["params"] != params:
                 raise conflict(
                     f"ClientToken {token} was used for a model package with other parameters."
                 )
-            return {"ModelPackageArn": known["arn"]}
+            return known["arn"], None
         document = self._package(params, caller)
         arn = document["ModelPackageArn"]
         if not self._store.add(PACKAGE, self._arns.name(arn), document):
@@ -105,8 +107,7 @@ class Registry:
         if token:
             self._store.put(_TOKEN, token, {"params": params, "arn": arn})
         self._tags.start(arn, params.get("Tags", []))
-        self._events.model_package(document)
-        return {"ModelPackageArn": arn}
+        return arn, document
 
     def describe_package(self, params: dict[str, Any]) -> dict[str, Any]:
         """Answer DescribeModelPackage."""
@@ -205,11 +206,7 @@ class Registry:
         return document
 
     def _group(self, arn_or_name: str) -> Document:
-        name = self._arns.name(arn_or_name)
-        document = self._store.get(GROUP, name)
-        if document is None:
-            raise invalid(f"ModelPackageGroup {self._arns.of(GROUP, name)} does not exist.")
-        return document
+        return self._groups.get(self._arns.name(arn_or_name))
 
     def _package(self, params: dict[str, Any], caller: str) -> Document:
         group, name = params.get("ModelPackageGroupName"), params.get("ModelPackageName")
@@ -226,7 +223,7 @@ class Registry:
                 raise invalid(
                     f"The local platform does not validate model packages: leave {unsupported} out."
                 )
-        document: Document = {key: value for key, value in params.items() if key != "Tags"}
+        document: Document = without_tags(params)
         if group:
             stored = self._group(group)
             if "InferenceSpecification" not in params and "SourceUri" not in params:

@@ -2,10 +2,9 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import Any
-
-from botocore.exceptions import ReadTimeoutError
 
 from local.sagemaker.roles import CALL_ERRORS, Role
 
@@ -81,10 +80,12 @@ class Storage:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             answer = self._role.client("s3").get_object(Bucket=bucket, Key=key)
-            self._use_key("kms:Decrypt", answer)
-            with path.open("wb") as file:
-                shutil.copyfileobj(answer["Body"], file, 1 << 20)
-        except (*CALL_ERRORS, ReadTimeoutError) as error:
+            # A body that is not read to its end keeps its connection until it is closed.
+            with closing(answer["Body"]) as body:
+                self._use_key("kms:Decrypt", answer)
+                with path.open("wb") as file:
+                    shutil.copyfileobj(body, file, 1 << 20)
+        except CALL_ERRORS as error:
             raise self._role.failure(error, "s3:GetObject", arn(bucket, key)) from error
 
     def upload(self, path: Path, bucket: str, key: str, kms_key: str = "") -> None:

@@ -25,9 +25,9 @@ from local.sagemaker.ports import Aws
 from local.sagemaker.processes import Processes
 from local.sagemaker.registry import Registry
 from local.sagemaker.store import Store
+from local.sagemaker.surroundings import Surroundings
 from local.sagemaker.tags import Tags
 from local.sagemaker.training.jobs import TrainingJobs
-from local.sagemaker.training.run import Surroundings
 
 Answer = tuple[int, dict[str, str], bytes]
 Operation = Callable[[dict[str, Any], str], dict[str, Any]]

@@ -17,9 +17,7 @@ class Tags:
         self._store = store
 
     def start(self, arn: str, tags: Sequence[Mapping[str, str]]) -> None:
-        """Give a new resource its tags; from now on it can be tagged."""
-        keys = [tag["Key"] for tag in tags]
-        check_tag_keys(keys)
+        """Give a new resource its tags, which were checked; from now on it can be tagged."""
         self._store.put(KIND, arn, {tag["Key"]: tag["Value"] for tag in tags})
 
     def end(self, arn: str) -> None:
@@ -32,7 +30,7 @@ class Tags:
 
     def add(self, params: dict[str, Any]) -> dict[str, Any]:
         """Answer AddTags."""
-        check_tag_keys([tag["Key"] for tag in params["Tags"]])
+        check_new_tags(params["Tags"])
 
         def edit(tags: dict[str, Any]) -> None:
             tags.update({tag["Key"]: tag["Value"] for tag in params["Tags"]})
@@ -57,12 +55,13 @@ class Tags:
         return {}
 
 
-def check_tag_keys(keys: Sequence[str]) -> None:
+def check_new_tags(tags: Sequence[Mapping[str, str]]) -> None:
     """Refuse what no resource may be tagged with.
 
     Raises:
         ServiceError: for a key that is given twice or that belongs to AWS.
     """
+    keys = [tag["Key"] for tag in tags]
     if len(set(keys)) < len(keys):
         raise invalid("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
     for key in keys:

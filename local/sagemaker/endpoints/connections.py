@@ -55,10 +55,11 @@ class Connections:
         lines += [f"{name}: {value}" for name, value in headers.items()]
         lines += [f"Content-Length: {len(body)}", "", ""]
         head = "\r\n".join(lines).encode("latin-1")
-        idle = self._idle.setdefault(asyncio.get_running_loop(), {}).setdefault(port, [])
+        ports = self._idle.setdefault(asyncio.get_running_loop(), {})
+        idle = ports.setdefault(port, [])
         while idle:
             connection = idle.pop()
-            if connection[1].is_closing() or connection[0].at_eof():
+            if _ended(connection):
                 connection[1].close()
                 continue
             try:
@@ -66,6 +67,7 @@ class Connections:
             except _Stale:
                 # The server closed the connection while it was idle: it read nothing of this.
                 continue
+        _drop_ended(ports)
         try:
             connection = await asyncio.open_connection("127.0.0.1", port, limit=_BUFFER)
         except OSError as error:
@@ -99,7 +101,12 @@ class Connections:
             except ConnectionError as error:
                 raise _Stale from error
             reply, keep = await _read(reader, first, limit)
-        except (asyncio.IncompleteReadError, ConnectionError, ValueError) as error:
+        except (
+            asyncio.IncompleteReadError,
+            asyncio.LimitOverrunError,
+            ConnectionError,
+            ValueError,
+        ) as error:
             raise NoReply(str(error)) from error
         else:
             return reply
@@ -108,6 +115,18 @@ class Connections:
                 idle.append(connection)
             else:
                 writer.close()
+
+
+def _ended(connection: _Connection) -> bool:
+    return connection[1].is_closing() or connection[0].at_eof()
+
+
+def _drop_ended(ports: dict[int, list[_Connection]]) -> None:
+    """Close what servers have closed: one that is gone for good is never asked again."""
+    for connections in ports.values():
+        for connection in [one for one in connections if _ended(one)]:
+            connections.remove(connection)
+            connection[1].close()
 
 
 class _Stale(Exception):

@@ -1,11 +1,12 @@
 """The servers that stand behind an endpoint at one time: those of one endpoint configuration."""
 
 import itertools
+import logging
 import random
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,16 @@ from local.sagemaker.endpoints.server import ModelServer
 from local.sagemaker.logs import LogStream
 from local.sagemaker.processes import Process
 from local.sagemaker.roles import CallFailed, Role
+from local.sagemaker.surroundings import Surroundings
 from local.sagemaker.training.container import common_environment
-from local.sagemaker.training.run import Surroundings
 
 LOG_GROUP = "/aws/sagemaker/Endpoints"
 # A laptop has few cores, and every instance of every variant brings its own server.
 _WORKERS = "1"
+
+
+_Running = tuple[ModelServer, LogStream]
+_log = logging.getLogger(__name__)
 
 
 class DeployFailed(Exception):
@@ -47,7 +52,9 @@ class Variant:
         self._folder = folder
         self._on_given_up = on_given_up
         self._role = Role(around.aws, around.arns, plan["role"])
-        self._servers: list[tuple[ModelServer, LogStream]] = []
+        self._servers: list[_Running] = []
+        # Those that come up or are ending serve nobody, yet `stop` must find them.
+        self._others: list[_Running] = []
         self._turn = itertools.count()
         self._call_failure = ""
         self._stopped = False
@@ -101,24 +108,26 @@ class Variant:
         """
         while len(self._servers) > count:
             with self._lock:
-                server, logs = self._servers.pop()
-            _end(server, logs, self._around.limits.invocation, self._around.limits.server_stop)
-        fresh = []
+                self._others.append(self._servers.pop())
+                leaving = self._others[-1]
+            self._retire([leaving], self._around.limits.invocation, self._around.limits.server_stop)
+        fresh: list[_Running] = []
         try:
             for _ in range(count - len(self._servers)):
                 fresh.append(self._start())
             for server, _ in fresh:
                 self._check_ready(server)
-        except DeployFailed:
-            for server, logs in fresh:
-                _end(server, logs, 0, self._around.limits.server_stop)
-            raise
-        with self._lock:
-            if not self._stopped:
+            with self._lock:
+                self._check_wanted()
                 self._servers += fresh
-                return
-        for server, logs in fresh:
-            _end(server, logs, 0, self._around.limits.server_stop)
+                self._others = [one for one in self._others if one not in fresh]
+        except BaseException:
+            self._retire(fresh, 0, self._around.limits.server_stop)
+            raise
+
+    def _check_wanted(self) -> None:
+        if self._stopped:
+            raise DeployFailed(f"Production variant {self.name} was stopped meanwhile.")
 
     def _check_ready(self, server: ModelServer) -> None:
         problem = server.wait_ready()
@@ -143,8 +152,11 @@ class Variant:
 
     def note(self, line: str) -> None:
         """Write a line of the platform's own into the log of the first instance."""
-        for _, logs in self._servers[:1]:
+        servers = self._servers[:1]
+        for _, logs in servers:
             logs.add(line)
+        if not servers:
+            _log.warning("endpoint %s, variant %s: %s", self._endpoint, self.name, line)
 
     def kill(self) -> None:
         """End all processes as a crash would."""
@@ -155,27 +167,42 @@ class Variant:
         """End all servers once they have answered what they were asked."""
         with self._lock:
             self._stopped = True
-            servers, self._servers = self._servers, []
-        if servers:
-            with ThreadPoolExecutor(max_workers=len(servers)) as pool:
-                for server, logs in servers:
-                    pool.submit(_end, server, logs, drain, grace)
+            self._others += self._servers
+            self._servers = []
+            servers = [*self._others]
+        self._retire(servers, drain, grace)
 
-    def _start(self) -> tuple[ModelServer, LogStream]:
-        around = self._around
+    def _retire(self, servers: Sequence[_Running], drain: float, grace: float) -> None:
+        if not servers:
+            return
+        with ThreadPoolExecutor(max_workers=len(servers)) as pool:
+            ends = [pool.submit(_end, server, logs, drain, grace) for server, logs in servers]
+        with self._lock:
+            self._others = [one for one in self._others if one not in servers]
+        for end in ends:
+            end.result()
+
+    def _start(self) -> _Running:
         logs = LogStream(
             self._role,
-            around.arns,
+            self._around.arns,
             group=f"{LOG_GROUP}/{self._endpoint}",
             stream=f"{self.name}/i-{secrets.token_hex(8)}0",
             on_failure=self._refused,
         )
         try:
             logs.open()
-            credentials = None if self._plan["isolated"] else self._role.credentials()
+            return self._start_server(logs)
         except CallFailed as error:
             logs.close()
             raise DeployFailed(str(error)) from error
+        except BaseException:
+            logs.close()
+            raise
+
+    def _start_server(self, logs: LogStream) -> _Running:
+        around = self._around
+        credentials = None if self._plan["isolated"] else self._role.credentials()
         environment = {
             "MODEL_SERVER_WORKERS": _WORKERS,
             **self._plan["environment"],
@@ -209,7 +236,10 @@ class Variant:
                 f"at last: {problem}. Please check CloudWatch logs for this endpoint."
             ),
         )
-        server.start()
+        with self._lock:
+            self._check_wanted()
+            server.start()
+            self._others.append((server, logs))
         return server, logs
 
     def _refused(self, error: CallFailed) -> None:
@@ -276,14 +306,18 @@ class Deployment:
 
     def stop(self, drain: float, grace: float) -> None:
         """End every server and leave no file."""
-        with ThreadPoolExecutor(max_workers=len(self.variants)) as pool:
-            for variant in self.variants:
-                pool.submit(variant.stop, drain, grace)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        try:
+            with ThreadPoolExecutor(max_workers=len(self.variants)) as pool:
+                for _ in pool.map(lambda variant: variant.stop(drain, grace), self.variants):
+                    pass
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _end(server: ModelServer, logs: LogStream, drain: float, grace: float) -> None:
-    if drain:
-        server.drain(drain)
-    server.stop(grace)
-    logs.close()
+    try:
+        if drain:
+            server.drain(drain)
+        server.stop(grace)
+    finally:
+        logs.close()

@@ -1,6 +1,7 @@
 """One model server: a process that answers requests, and comes back if it dies."""
 
 import http.client
+import logging
 import socket
 import threading
 import time
@@ -12,6 +13,8 @@ from local.sagemaker.processes import Process
 _PINGS_MISSED = 3
 _FIRST_PING = 0.02
 _SLOWEST_PING = 0.25
+
+_log = logging.getLogger(__name__)
 
 
 class ModelServer:
@@ -78,12 +81,16 @@ class ModelServer:
         """Take no more requests, and wait until those under way are answered."""
         with self._requests:
             self._ready = False
-            self._requests.wait_for(lambda: self._in_flight == 0, timeout)
+            self._requests.wait_for(
+                lambda: self._in_flight == 0 or self._stopping.is_set(), timeout
+            )
 
     def stop(self, grace: float) -> None:
         """End the process for good, by force when it takes longer than `grace`."""
         self._stopping.set()
-        self._ready = False
+        with self._requests:
+            self._ready = False
+            self._requests.notify_all()
         process = self._process
         if process is not None:
             process.stop(grace)
@@ -99,22 +106,17 @@ class ModelServer:
     def _supervise(self) -> None:
         failures = 0
         while not self._stopping.is_set():
-            port = _free_port()
-            self._process = process = self._launch(port)
+            served = 0.0
+            try:
+                served = self._live()
+            except Exception as error:
+                # Whatever it is, those who wait for this server must hear of it.
+                _log.exception("a model server could not be started")
+                self._problem = f"it could not be started ({type(error).__name__}: {error})"
             if self._stopping.is_set():
-                process.stop(self._limits.server_stop)
-            self._problem = self._await_ping(process, port)
-            if not self._problem:
-                began = time.monotonic()
-                self._serve(process, port)
-                if time.monotonic() - began > self._limits.restart_memory:
-                    failures = 0
-                self._problem = self._problem or f"it ended with exit code {process.exit_code}"
-            if self._stopping.is_set():
-                process.wait()
                 break
-            process.kill()
-            process.wait()
+            if served > self._limits.restart_memory:
+                failures = 0
             failures += 1
             if self._hopeless(failures):
                 self._settled.set()
@@ -123,6 +125,25 @@ class ModelServer:
                 return
             self._stopping.wait(self._limits.restart_delay * 2 ** (failures - 1))
         self._settled.set()
+
+    def _live(self) -> float:
+        """Run one process until it ends or has to; tells for how long it served."""
+        port = _free_port()
+        self._process = process = self._launch(port)
+        try:
+            if self._stopping.is_set():
+                process.stop(self._limits.server_stop)
+            self._problem = self._await_ping(process, port)
+            if self._problem:
+                return 0.0
+            began = time.monotonic()
+            self._serve(process, port)
+            self._problem = self._problem or f"it ended with exit code {process.exit_code}"
+            return time.monotonic() - began
+        finally:
+            if not self._stopping.is_set():
+                process.kill()
+            process.wait()
 
     def _hopeless(self, failures: int) -> bool:
         """Whether it makes no sense to try again.

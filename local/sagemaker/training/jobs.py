@@ -7,18 +7,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from local.sagemaker import listing
-from local.sagemaker.errors import in_use, invalid
+from local.sagemaker import threads
+from local.sagemaker.errors import in_use, internal_reason, invalid
 from local.sagemaker.events import Events
 from local.sagemaker.faults import Faults
+from local.sagemaker.resources import Resources, without_tags
 from local.sagemaker.roles import Role
 from local.sagemaker.store import Document, Store
+from local.sagemaker.surroundings import Surroundings
 from local.sagemaker.tags import Tags
 from local.sagemaker.training.artifacts import MODEL
 from local.sagemaker.training.checks import check, check_access
-from local.sagemaker.training.run import Run, Surroundings
+from local.sagemaker.training.run import Run
 
 KIND = "training-job"
+_LONGEST = 86_400
 _TERMINAL = ("Completed", "Failed", "Stopped")
 _MESSAGES = {
     "Completed": "Training job completed",
@@ -40,8 +43,15 @@ class TrainingJobs:
         around: Surroundings,
         folder: Path,
     ) -> None:
-        self._store = store
-        self._tags = tags
+        self._jobs = Resources(
+            store,
+            around.arns,
+            tags,
+            kind=KIND,
+            noun="TrainingJob",
+            taken=_name_taken,
+            missing=lambda _: invalid("Requested resource not found."),
+        )
         self._events = events
         self._faults = faults
         self._around = around
@@ -53,16 +63,14 @@ class TrainingJobs:
     def start(self) -> None:
         """Declare failed what was running when the platform ended."""
         shutil.rmtree(self._folder, ignore_errors=True)
-        for job in self._store.all(KIND):
+        for job in self._jobs.all():
             if job["TrainingJobStatus"] not in _TERMINAL:
                 self._finish(
                     job["TrainingJobName"],
                     "Failed",
                     "",
-                    FailureReason=(
-                        "InternalServerError: We encountered an internal error. Please try again. "
-                        "(The local platform was stopped while the job ran.)"
-                    ),
+                    FailureReason="InternalServerError: "
+                    + internal_reason("The local platform was stopped while the job ran."),
                 )
 
     def close(self) -> None:
@@ -72,9 +80,7 @@ class TrainingJobs:
             runs = [*self._runs.values()]
         for run, _ in runs:
             run.kill()
-        until = time.monotonic() + self._around.limits.close
-        for _, thread in runs:
-            thread.join(timeout=max(until - time.monotonic(), 0))
+        threads.join([thread for _, thread in runs], self._around.limits.close)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def create(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -82,61 +88,47 @@ class TrainingJobs:
         around = self._around
         check(params, around.runtime, around.aws.account)
         name = params["TrainingJobName"]
-        arn = around.arns.of(KIND, name)
-        if self._store.get(KIND, name):
-            raise _name_taken(arn)
+        self._jobs.refuse_taken(name)
         role = Role(around.aws, around.arns, params["RoleArn"])
         check_access(params, role, around.aws.region)
         now = time.time()
-        job: Document = {
-            **{key: value for key, value in params.items() if key != "Tags"},
-            "TrainingJobArn": arn,
+        members: Document = {
+            "EnableNetworkIsolation": False,
+            "EnableInterContainerTrafficEncryption": False,
+            "EnableManagedSpotTraining": False,
+            **without_tags(params),
             "TrainingJobStatus": "InProgress",
             "SecondaryStatus": "Starting",
             "SecondaryStatusTransitions": [
                 _transition("Starting", "Preparing the instances for training", now)
             ],
             "ModelArtifacts": {"S3ModelArtifacts": _artifact(params)},
-            "CreationTime": now,
             "LastModifiedTime": now,
         }
-        job.setdefault("EnableNetworkIsolation", False)
-        job.setdefault("EnableInterContainerTrafficEncryption", False)
-        job.setdefault("EnableManagedSpotTraining", False)
-        job["StoppingCondition"].setdefault("MaxRuntimeInSeconds", 86_400)
-        if not self._store.add(KIND, name, job):
-            raise _name_taken(arn)
-        self._tags.start(arn, params.get("Tags", []))
-        self._events.training_job(job, self._tags.of(arn))
+        members["StoppingCondition"].setdefault("MaxRuntimeInSeconds", _LONGEST)
+        job = self._jobs.create(params, members)
+        self._tell(job)
         self._begin(name, job)
-        return {"TrainingJobArn": arn}
+        return {"TrainingJobArn": job["TrainingJobArn"]}
 
     def describe(self, params: dict[str, Any]) -> dict[str, Any]:
         """Answer DescribeTrainingJob."""
-        return self._get(params["TrainingJobName"])
+        return self._jobs.get(params["TrainingJobName"])
 
     def list(self, params: dict[str, Any]) -> dict[str, Any]:
         """Answer ListTrainingJobs."""
         if params.get("WarmPoolStatusEquals") or params.get("TrainingPlanArnEquals"):
             return {"TrainingJobSummaries": []}
-        found, more = listing.page(
-            self._store.all(KIND), params, name="TrainingJobName", status="TrainingJobStatus"
+        return self._jobs.page(
+            params,
+            "TrainingJobSummaries",
+            ("TrainingEndTime", "LastModifiedTime", "TrainingJobStatus", "SecondaryStatus"),
         )
-        members = (
-            "TrainingJobName",
-            "TrainingJobArn",
-            "CreationTime",
-            "TrainingEndTime",
-            "LastModifiedTime",
-            "TrainingJobStatus",
-            "SecondaryStatus",
-        )
-        return {"TrainingJobSummaries": [listing.summary(job, members) for job in found], **more}
 
     def stop(self, params: dict[str, Any]) -> dict[str, Any]:
         """Answer StopTrainingJob; what the model folder holds is uploaded all the same."""
         name = params["TrainingJobName"]
-        self._get(name)
+        self._jobs.get(name)
 
         def edit(job: Document) -> None:
             status = job["TrainingJobStatus"]
@@ -147,9 +139,7 @@ class TrainingJobs:
             job["TrainingJobStatus"] = "Stopping"
             _move(job, "Stopping", "Stopping the training job")
 
-        changed = self._store.change(KIND, name, edit)
-        if changed:
-            self._events.training_job(changed, self._tags.of(changed["TrainingJobArn"]))
+        self._change(name, edit)
         with self._lock:
             running = self._runs.get(name)
         if running:
@@ -185,20 +175,19 @@ class TrainingJobs:
         )
 
         def work() -> None:
-            run.run()
-            with self._lock:
-                self._runs.pop(name, None)
+            try:
+                run.run()
+            finally:
+                with self._lock:
+                    self._runs.pop(name, None)
 
         thread = threading.Thread(target=work, name=f"job-{name}", daemon=True)
         with self._lock:
+            # `close` has ended all runs that it found; this one would outlive it.
+            if self._closing:
+                return
             self._runs[name] = run, thread
-        thread.start()
-
-    def _get(self, name: str) -> Document:
-        job = self._store.get(KIND, name)
-        if job is None:
-            raise invalid("Requested resource not found.")
-        return job
+            thread.start()
 
     def _advance(self, name: str, status: str, message: str, changes: Mapping[str, Any]) -> None:
         def edit(job: Document) -> None:
@@ -229,9 +218,15 @@ class TrainingJobs:
             # start, when there is a bus again to send the event to.
             if self._closing:
                 return
-        changed = self._store.change(KIND, name, edit)
+        self._change(name, edit)
+
+    def _change(self, name: str, edit: Callable[[Document], None]) -> None:
+        changed = self._jobs.change(name, edit)
         if changed:
-            self._events.training_job(changed, self._tags.of(changed["TrainingJobArn"]))
+            self._tell(changed)
+
+    def _tell(self, job: Document) -> None:
+        self._events.training_job(job, self._jobs.tags(job["TrainingJobName"]))
 
 
 def _name_taken(arn: str) -> Exception:

@@ -7,18 +7,16 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from local.sagemaker import s3
-from local.sagemaker.arns import Arns
-from local.sagemaker.images import Runtime, is_own
-from local.sagemaker.limits import Limits
+from local.sagemaker.errors import REASON_LIMIT, internal_reason
+from local.sagemaker.images import is_own
 from local.sagemaker.logs import LogStream
-from local.sagemaker.ports import Aws
-from local.sagemaker.processes import Process, Processes
+from local.sagemaker.processes import Process
 from local.sagemaker.roles import CallFailed, Role
+from local.sagemaker.surroundings import Surroundings
 from local.sagemaker.training import artifacts, container, inputs
 from local.sagemaker.training.metrics import Metrics
 
@@ -27,7 +25,6 @@ CAPACITY_ERROR = (
     "CapacityError: Unable to provision requested ML compute capacity. "
     "Please retry using a different ML instance type."
 )
-_REASON_LIMIT = 1024
 _PREFIXES = ("AlgorithmError:", "ClientError:", "InternalServerError:", "CapacityError:")
 
 _log = logging.getLogger(__name__)
@@ -35,17 +32,6 @@ _log = logging.getLogger(__name__)
 
 class JobFailed(Exception):
     """The job has failed; the message is its FailureReason."""
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What every run needs of the service."""
-
-    aws: Aws
-    arns: Arns
-    runtime: Runtime
-    processes: Processes
-    limits: Limits
 
 
 class Run:
@@ -72,6 +58,7 @@ class Run:
         self._lock = threading.Lock()
         self._process: Process | None = None
         self._stopping = ""
+        self._killed = False
         self._call_failure = ""
         self._failure = ""
         self._began = 0.0
@@ -94,8 +81,9 @@ class Run:
             process.stop(self._around.limits.job_stop)
 
     def kill(self) -> None:
-        """End the process at once, as if its host were lost."""
+        """End the process at once, as if its host were lost, or let none begin."""
         with self._lock:
+            self._killed = True
             process = self._process
         if process is not None:
             process.kill()
@@ -105,16 +93,13 @@ class Run:
         try:
             self._steps()
         except JobFailed as error:
-            self._end("Failed", str(error)[:_REASON_LIMIT])
+            self._end("Failed", str(error)[:REASON_LIMIT])
         except CallFailed as error:
-            self._end("Failed", f"ClientError: {error}"[:_REASON_LIMIT])
+            self._end("Failed", f"ClientError: {error}"[:REASON_LIMIT])
         except Exception as error:
             _log.exception("training job %s", self._job["TrainingJobName"])
-            self._end(
-                "Failed",
-                "InternalServerError: We encountered an internal error. Please try again. "
-                f"({type(error).__name__}: {error})"[:_REASON_LIMIT],
-            )
+            reason = internal_reason(f"{type(error).__name__}: {error}")
+            self._end("Failed", f"InternalServerError: {reason}"[:REASON_LIMIT])
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -147,6 +132,8 @@ class Run:
             raise JobFailed(f"ClientError: {self._call_failure}")
         if self._process is not None:
             self._upload()
+        elif self._killed and not self._stopping:
+            raise JobFailed(f"InternalServerError: {internal_reason('The host was lost.')}")
         if self._failure:
             raise JobFailed(self._failure)
         self._end("Completed")
@@ -164,7 +151,7 @@ class Run:
         )
         algorithm = around.runtime.resolve(job["AlgorithmSpecification"]["TrainingImage"]) or ""
         with self._lock:
-            if self._stopping:
+            if self._stopping or self._killed:
                 return
             self._process = process = around.processes.start(
                 around.runtime.command("train"),
@@ -172,7 +159,7 @@ class Run:
                 folder=self._folder,
                 on_line=self._line,
             )
-        longest = job["StoppingCondition"].get("MaxRuntimeInSeconds", 86_400)
+        longest = job["StoppingCondition"]["MaxRuntimeInSeconds"]
         timer = threading.Timer(
             max(self._began + longest - time.time(), 0), self.stop, ["MaxRuntimeExceeded"]
         )
@@ -258,7 +245,7 @@ class Run:
         text = ""
         if file.is_file() and not file.is_symlink():
             with file.open(errors="replace") as opened:
-                text = opened.read(_REASON_LIMIT).strip()
+                text = opened.read(REASON_LIMIT).strip()
         if not text and exit_code > 128:
             names = {number.value: number.name for number in signal.Signals}
             name = names.get(exit_code - 128, f"signal {exit_code - 128}")
@@ -268,4 +255,4 @@ class Run:
         if not text.startswith(_PREFIXES):
             text = f"AlgorithmError: {text}"
         tail = f", exit code: {exit_code}"
-        return text[: _REASON_LIMIT - len(tail)] + tail
+        return text[: REASON_LIMIT - len(tail)] + tail

@@ -1,4 +1,5 @@
 import re
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -259,6 +260,58 @@ def test_tags_come_at_creation_and_are_added_listed_and_deleted(
     assert "reserved" in error.message
     sagemaker.call("DeleteModel", {"ModelName": "m"})
     assert "Could not find" in refusal(lambda: sagemaker.call("ListTags", arn)).message
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "listing"),
+    [
+        ("CreateTrainingJob", job_request("m"), ("ListTrainingJobs", "TrainingJobSummaries")),
+        (
+            "CreateModel",
+            {"ModelName": "m", "ExecutionRoleArn": ROLE, "PrimaryContainer": {"Image": IMAGE}},
+            ("ListModels", "Models"),
+        ),
+        (
+            "CreateModelPackageGroup",
+            {"ModelPackageGroupName": "m"},
+            ("ListModelPackageGroups", "ModelPackageGroupSummaryList"),
+        ),
+        (
+            "CreateModelPackage",
+            {"ModelPackageName": "m", "InferenceSpecification": SPECIFICATION},
+            ("ListModelPackages", "ModelPackageSummaryList"),
+        ),
+    ],
+)
+def test_a_creation_whose_tags_are_refused_leaves_nothing(
+    sagemaker: SageMakerService,
+    operation: str,
+    request_: dict[str, Any],
+    listing: tuple[str, str],
+) -> None:
+    twice = [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]
+    error = refusal(lambda: sagemaker.call(operation, {**request_, "Tags": twice}))
+    assert "Duplicate tag keys" in error.message
+    assert sagemaker.call(listing[0], {})[listing[1]] == []
+
+
+def test_who_hears_of_a_package_can_register_the_next(
+    sagemaker: SageMakerService, aws: TestAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sagemaker.call("CreateModelPackageGroup", {"ModelPackageGroupName": "g"})
+    registered: list[int] = []
+
+    def hear(_: str, detail: dict[str, Any], __: object) -> None:
+        if detail["ModelPackageVersion"] == 1:
+            following = threading.Thread(target=_package, args=[sagemaker], daemon=True)
+            following.start()
+            following.join(5)
+            listed = sagemaker.call("ListModelPackages", {"ModelPackageGroupName": "g"})
+            registered.append(len(listed["ModelPackageSummaryList"]))
+
+    monkeypatch.setattr(aws, "put_event", hear)
+    _package(sagemaker)
+    assert registered == [2]
 
 
 def _package(sagemaker: SageMakerService, **changes: object) -> str:

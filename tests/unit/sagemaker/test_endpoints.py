@@ -8,6 +8,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from tests.unit.sagemaker.surroundings import (
     REGION,
     ROLE,
     TestAws,
+    TestRuntime,
     archive,
     service,
     until,
@@ -523,7 +525,11 @@ def test_a_hostile_archive_is_refused_with_the_reason(
     assert not [*tmp_path.rglob("escaped")]
 
 
-@pytest.mark.parametrize("body", [b"no archive", b"", archive({"weights": "x" * 9999})[:60]])
+@pytest.mark.parametrize(
+    "body",
+    [b"no archive", b"", archive({"weights": "x" * 9999})[:60]],
+    ids=["text", "empty", "cut off"],
+)
 def test_what_is_no_archive_is_refused_with_the_reason(
     sagemaker: SageMakerService, bucket: S3Client, body: bytes
 ) -> None:
@@ -670,6 +676,93 @@ def test_closing_leaves_no_process_and_no_file(sagemaker: SageMakerService, tmp_
     sagemaker.close()
     assert not [p for p in psutil.Process().children(recursive=True) if "serve" in p.cmdline()]
     assert not (tmp_path / "state" / "endpoints").exists()
+
+
+def _servers() -> list[psutil.Process]:
+    return [p for p in psutil.Process().children(recursive=True) if "serve" in p.cmdline()[-1:]]
+
+
+def test_closing_ends_a_server_that_is_not_ready_yet(
+    sagemaker: SageMakerService, bucket: S3Client
+) -> None:
+    bucket.put_object(Bucket=BUCKET, Key="models/sick.tar.gz", Body=archive({"sick": ""}))
+    model(sagemaker, "sick")
+    config(sagemaker, "c", variant("sick", ContainerStartupHealthCheckTimeoutInSeconds=60))
+    sagemaker.call("CreateEndpoint", {"EndpointName": "e", "EndpointConfigName": "c"})
+    until(_servers)
+    sagemaker.close()
+    assert not _servers()
+
+
+def test_closing_ends_a_server_that_still_answers_what_it_was_asked(
+    aws: TestAws, bucket: S3Client, tmp_path: Path
+) -> None:
+    patient = SageMakerService(
+        aws, tmp_path / "patient", runtime=TestRuntime(), limits=replace(LIMITS, invocation=60)
+    )
+    patient.start()
+    endpoint(patient)
+    model(patient, "two")
+    config(patient, "next", variant("two"))
+    asked = threading.Thread(
+        target=invoke, args=[patient], kwargs={"Custom_Attributes": "sleep=60"}
+    )
+    asked.start()
+    live = patient.endpoints.find("e")
+    assert live
+    ((server, _),) = live.deployment.variants[0]._servers
+    until(lambda: server._in_flight)
+    patient.call("UpdateEndpoint", {"EndpointName": "e", "EndpointConfigName": "next"})
+    settled(patient)
+    assert len(_servers()) == 2
+    patient.close()
+    assert not _servers()
+    asked.join(10)
+
+
+def test_data_that_cannot_be_captured_fails_the_endpoint_and_leaves_no_server(
+    sagemaker: SageMakerService,
+) -> None:
+    nowhere = {**CAPTURE, "DestinationS3Uri": "https://data.example/capture"}
+    shown = endpoint(sagemaker, DataCaptureConfig=nowhere)
+    assert shown["EndpointStatus"] == "Failed"
+    assert "write s3://BUCKET/KEY" in shown["FailureReason"]
+    assert not _servers()
+
+
+def test_what_was_captured_is_stored_though_its_servers_are_given_up(
+    aws: TestAws, bucket: S3Client, tmp_path: Path
+) -> None:
+    rare = SageMakerService(
+        aws, tmp_path / "rare", runtime=TestRuntime(), limits=replace(LIMITS, capture_interval=600)
+    )
+    rare.start()
+    endpoint(rare, DataCaptureConfig=CAPTURE)
+    assert invoke(rare)[0] == 200
+
+    def failed() -> bool:
+        rare.endpoints.kill("e")
+        return bool(described(rare)["EndpointStatus"] == "Failed")
+
+    until(failed)
+    until(lambda: "Contents" in bucket.list_objects_v2(Bucket=BUCKET, Prefix="capture/e/"))
+    rare.close()
+
+
+def test_a_capture_that_is_denied_when_no_server_is_left_is_told_by_the_platform(
+    aws: TestAws, bucket: S3Client, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rare = SageMakerService(
+        aws, tmp_path / "rare", runtime=TestRuntime(), limits=replace(LIMITS, capture_interval=600)
+    )
+    rare.start()
+    endpoint(rare, DataCaptureConfig=CAPTURE)
+    assert invoke(rare)[0] == 200
+    aws.denied.add("s3:PutObject")
+    rare.call("DeleteEndpoint", {"EndpointName": "e"})
+    until(lambda: not rare.call("ListEndpoints", {})["Endpoints"])
+    rare.close()
+    assert "Data capture of 1 records was lost" in caplog.text
 
 
 @pytest.mark.parametrize(

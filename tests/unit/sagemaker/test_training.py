@@ -1,7 +1,11 @@
 import io
 import json
 import tarfile
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -9,9 +13,13 @@ import psutil
 import pytest
 from types_boto3_s3 import S3Client
 
+from local.sagemaker import roles, s3
+from local.sagemaker.arns import Arns
 from local.sagemaker.errors import ServiceError
+from local.sagemaker.processes import Processes
 from local.sagemaker.service import SageMakerService
 from tests.unit.sagemaker.surroundings import (
+    ACCOUNT,
     BUCKET,
     IMAGE,
     OWN_IMAGE,
@@ -526,3 +534,59 @@ def test_what_a_killed_platform_left_running_is_ended_at_the_next_start(
     second.start()
     orphan.wait(5)
     second.close()
+
+
+def _while_downloading(
+    sagemaker: SageMakerService, monkeypatch: pytest.MonkeyPatch, name: str, do: Callable[[], None]
+) -> None:
+    downloading, on = threading.Event(), threading.Event()
+    real = s3.Storage.download
+
+    def held(*arguments: Any) -> None:
+        downloading.set()
+        on.wait(10)
+        real(*arguments)
+
+    monkeypatch.setattr(s3.Storage, "download", held)
+    sagemaker.call("CreateTrainingJob", job_request(name, HyperParameters={"sleep": "60"}))
+    assert downloading.wait(10)
+    doing = threading.Thread(target=do)
+    doing.start()
+    time.sleep(0.2)
+    on.set()
+    doing.join(10)
+
+
+def test_a_job_that_is_cut_off_while_it_downloads_starts_no_process(
+    sagemaker: SageMakerService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    monkeypatch.setattr(Processes, "start", lambda *_, **__: started.append(1))
+    _while_downloading(sagemaker, monkeypatch, "cut-off", sagemaker.close)
+    assert not started
+
+
+def test_a_host_that_is_lost_while_it_downloads_is_a_failed_job(
+    sagemaker: SageMakerService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _while_downloading(sagemaker, monkeypatch, "lost", lambda: sagemaker.jobs.kill("lost"))
+    job = finished(sagemaker, "lost")
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith("InternalServerError: We encountered an internal error")
+
+
+def test_an_object_that_may_not_be_decrypted_leaves_no_connection_open(
+    aws: TestAws, tmp_path: Path
+) -> None:
+    body = io.BytesIO(b"secret")
+    answer = {"Body": body, "ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "key-1"}
+
+    class Role(roles.Role):
+        def client(self, service: str) -> Any:
+            return SimpleNamespace(get_object=lambda **_: answer)
+
+    aws.denied.add("kms:Decrypt")
+    role = Role(aws, Arns(REGION, ACCOUNT), ROLE)
+    with pytest.raises(roles.CallFailed, match="kms:Decrypt"):
+        s3.Storage(role).download(BUCKET, "x", tmp_path / "x")
+    assert body.closed

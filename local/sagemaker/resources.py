@@ -1,0 +1,134 @@
+"""What all kinds of resources have in common: a record under a name, an ARN, tags, a listing."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from local.sagemaker import listing
+from local.sagemaker.arns import Arns
+from local.sagemaker.store import Document, Store
+from local.sagemaker.tags import Tags, check_new_tags
+
+
+class Resources:
+    """The resources of one kind, such as `endpoint-config`.
+
+    The members of a record begin with a noun, such as `EndpointConfig`: its name is in
+    EndpointConfigName, its ARN in EndpointConfigArn, its status, if it has one, in
+    EndpointConfigStatus.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        arns: Arns,
+        tags: Tags,
+        *,
+        kind: str,
+        noun: str,
+        taken: Callable[[str], Exception],
+        missing: Callable[[str], Exception],
+    ) -> None:
+        self._store = store
+        self._arns = arns
+        self._tags = tags
+        self._kind = kind
+        self._noun = noun
+        self._taken = taken
+        self._missing = missing
+
+    def arn(self, name: str) -> str:
+        """Give the ARN of a resource, whether or not there is one of the name."""
+        return self._arns.of(self._kind, name)
+
+    def create(self, params: Mapping[str, Any], members: Mapping[str, Any]) -> Document:
+        """Keep a new resource with the tags that its creation brings, or keep nothing.
+
+        Raises:
+            ServiceError: when the name is taken, or the tags are not allowed.
+        """
+        tags = params.get("Tags", [])
+        # Before anything is kept: a creation that is refused leaves nothing behind.
+        check_new_tags(tags)
+        name = params[f"{self._noun}Name"]
+        arn = self.arn(name)
+        document = {
+            f"{self._noun}Name": name,
+            **members,
+            f"{self._noun}Arn": arn,
+            "CreationTime": time.time(),
+        }
+        if not self._store.add(self._kind, name, document):
+            raise self._taken(arn)
+        self._tags.start(arn, tags)
+        return document
+
+    def refuse_taken(self, name: str) -> None:
+        """Refuse a name early, before what takes long is looked at.
+
+        Raises:
+            ServiceError: when the name is taken.
+        """
+        if self.find(name) is not None:
+            raise self._taken(self.arn(name))
+
+    def find(self, name: str) -> Document | None:
+        """Find a resource, or None."""
+        return self._store.get(self._kind, name)
+
+    def get(self, name: str) -> Document:
+        """Find a resource.
+
+        Raises:
+            ServiceError: when there is none of the name.
+        """
+        document = self.find(name)
+        if document is None:
+            raise self._missing(self.arn(name))
+        return document
+
+    def all(self) -> list[Document]:
+        """List every resource of the kind, by name."""
+        return self._store.all(self._kind)
+
+    def change(self, name: str, edit: Callable[[Document], object]) -> Document | None:
+        """Edit a record while no other thread can, and return it; None when there is none."""
+        return self._store.change(self._kind, name, edit)
+
+    def delete(self, name: str) -> None:
+        """Forget a resource and its tags.
+
+        Raises:
+            ServiceError: when there is none of the name.
+        """
+        document = self.get(name)
+        self._store.delete(self._kind, name)
+        self._tags.end(document[f"{self._noun}Arn"])
+
+    def tags(self, name: str) -> dict[str, str]:
+        """Give the tags of a resource as events carry them."""
+        return self._tags.of(self.arn(name))
+
+    def page(
+        self,
+        params: Mapping[str, Any],
+        answer: str,
+        members: Sequence[str] = (),
+        *,
+        default_order: str = "Descending",
+    ) -> dict[str, Any]:
+        """Answer a List operation: under `answer`, name, ARN, creation and `members` of each."""
+        found, more = listing.page(
+            self.all(),
+            params,
+            name=f"{self._noun}Name",
+            status=f"{self._noun}Status",
+            default_order=default_order,
+        )
+        shown = (f"{self._noun}Name", f"{self._noun}Arn", "CreationTime", *members)
+        return {answer: [listing.summary(document, shown) for document in found], **more}
+
+
+def without_tags(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Take from the parameters of a creation what the record keeps: all but the tags."""
+    return {name: value for name, value in params.items() if name != "Tags"}

@@ -1,0 +1,20 @@
+"""What jobs and endpoints need of the service that runs them."""
+
+from dataclasses import dataclass
+
+from local.sagemaker.arns import Arns
+from local.sagemaker.images import Runtime
+from local.sagemaker.limits import Limits
+from local.sagemaker.ports import Aws
+from local.sagemaker.processes import Processes
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The parts of the service that every run and every deployment is given."""
+
+    aws: Aws
+    arns: Arns
+    runtime: Runtime
+    processes: Processes
+    limits: Limits
