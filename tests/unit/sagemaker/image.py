@@ -101,6 +101,9 @@ def serve() -> None:
     print("serving", flush=True)
     if (BASE / "model" / "broken").exists():
         sys.exit(7)
+    if (BASE / "model" / "asleep").exists():
+        print("asleep", flush=True)
+        time.sleep(60)
     Server(("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Handler).serve_forever()
 
 

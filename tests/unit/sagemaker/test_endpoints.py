@@ -7,7 +7,7 @@ import signal
 import tarfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -678,6 +678,27 @@ def test_closing_leaves_no_process_and_no_file(sagemaker: SageMakerService, tmp_
     assert not (tmp_path / "state" / "endpoints").exists()
 
 
+Limited = Callable[..., SageMakerService]
+
+
+@pytest.fixture
+def limited(aws: TestAws, bucket: S3Client, tmp_path: Path) -> Iterator[Limited]:
+    begun: list[SageMakerService] = []
+
+    def begin(**limits: Any) -> SageMakerService:
+        state = tmp_path / f"limited-{len(begun)}"
+        found = SageMakerService(
+            aws, state, runtime=TestRuntime(), limits=replace(LIMITS, **limits)
+        )
+        begun.append(found)
+        found.start()
+        return found
+
+    yield begin
+    for one in begun:
+        one.close()
+
+
 def _servers() -> list[psutil.Process]:
     return [p for p in psutil.Process().children(recursive=True) if "serve" in p.cmdline()[-1:]]
 
@@ -685,22 +706,30 @@ def _servers() -> list[psutil.Process]:
 def test_closing_ends_a_server_that_is_not_ready_yet(
     sagemaker: SageMakerService, bucket: S3Client
 ) -> None:
-    bucket.put_object(Bucket=BUCKET, Key="models/sick.tar.gz", Body=archive({"sick": ""}))
-    model(sagemaker, "sick")
-    config(sagemaker, "c", variant("sick", ContainerStartupHealthCheckTimeoutInSeconds=60))
+    bucket.put_object(Bucket=BUCKET, Key="models/asleep.tar.gz", Body=archive({"asleep": ""}))
+    model(sagemaker, "asleep")
+    config(sagemaker, "c", variant("asleep", ContainerStartupHealthCheckTimeoutInSeconds=60))
     sagemaker.call("CreateEndpoint", {"EndpointName": "e", "EndpointConfigName": "c"})
-    until(_servers)
+    logs = boto3.client("logs", region_name=REGION)
+
+    def asleep() -> bool:
+        groups = logs.describe_log_groups()["logGroups"]
+        return any(
+            event["message"] == "asleep"
+            for group in groups
+            for event in logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
+        )
+
+    until(asleep)
+    assert _servers()
     sagemaker.close()
     assert not _servers()
 
 
 def test_closing_ends_a_server_that_still_answers_what_it_was_asked(
-    aws: TestAws, bucket: S3Client, tmp_path: Path
+    limited: Limited,
 ) -> None:
-    patient = SageMakerService(
-        aws, tmp_path / "patient", runtime=TestRuntime(), limits=replace(LIMITS, invocation=60)
-    )
-    patient.start()
+    patient = limited(invocation=60)
     endpoint(patient)
     model(patient, "two")
     config(patient, "next", variant("two"))
@@ -731,12 +760,9 @@ def test_data_that_cannot_be_captured_fails_the_endpoint_and_leaves_no_server(
 
 
 def test_what_was_captured_is_stored_though_its_servers_are_given_up(
-    aws: TestAws, bucket: S3Client, tmp_path: Path
+    limited: Limited, bucket: S3Client
 ) -> None:
-    rare = SageMakerService(
-        aws, tmp_path / "rare", runtime=TestRuntime(), limits=replace(LIMITS, capture_interval=600)
-    )
-    rare.start()
+    rare = limited(capture_interval=600)
     endpoint(rare, DataCaptureConfig=CAPTURE)
     assert invoke(rare)[0] == 200
 
@@ -746,22 +772,17 @@ def test_what_was_captured_is_stored_though_its_servers_are_given_up(
 
     until(failed)
     until(lambda: "Contents" in bucket.list_objects_v2(Bucket=BUCKET, Prefix="capture/e/"))
-    rare.close()
 
 
 def test_a_capture_that_is_denied_when_no_server_is_left_is_told_by_the_platform(
-    aws: TestAws, bucket: S3Client, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    limited: Limited, aws: TestAws, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rare = SageMakerService(
-        aws, tmp_path / "rare", runtime=TestRuntime(), limits=replace(LIMITS, capture_interval=600)
-    )
-    rare.start()
+    rare = limited(capture_interval=600)
     endpoint(rare, DataCaptureConfig=CAPTURE)
     assert invoke(rare)[0] == 200
     aws.denied.add("s3:PutObject")
     rare.call("DeleteEndpoint", {"EndpointName": "e"})
     until(lambda: not rare.call("ListEndpoints", {})["Endpoints"])
-    rare.close()
     assert "Data capture of 1 records was lost" in caplog.text
 
 

@@ -3,6 +3,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,10 +46,18 @@ def test_a_process_that_cannot_be_remembered_does_not_live_on(store: Store, tmp_
     ]
 
 
-def test_who_hears_of_the_end_of_a_process_finds_it_forgotten(store: Store, tmp_path: Path) -> None:
-    for _ in range(5):
-        run(store, tmp_path, "").wait()
-        assert store.all(KIND) == []
+def test_who_hears_of_the_end_of_a_process_finds_it_forgotten(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget = store.delete
+
+    def slowly(kind: str, name: str) -> bool:
+        time.sleep(0.2)
+        return forget(kind, name)
+
+    monkeypatch.setattr(store, "delete", slowly)
+    run(store, tmp_path, "").wait()
+    assert store.all(KIND) == []
 
 
 def test_a_line_that_cannot_be_taken_in_does_not_break_the_process(
