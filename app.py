@@ -10,13 +10,7 @@ from cdk_nag import AwsSolutionsChecks
 
 from algorithms import catalog
 from environments.model import Environment, InvalidEnvironment, names
-from stacks.delivery import DeliveryStack
-from stacks.endpoint import EndpointStack
-from stacks.governance import GovernanceStack
-from stacks.images import ImagesStack
-from stacks.network import NetworkStack
-from stacks.storage import StorageStack
-from stacks.training import TrainingStack
+from stacks.declaration import declare
 
 ROOT = Path(__file__).parent
 
@@ -39,19 +33,10 @@ architecture = (
     else lambda_.Architecture.ARM_64
 )
 
-NetworkStack(app, config=config)
-storage = StorageStack(app, config=config)
-ImagesStack(app, config=config, algorithms=catalog.names())
-governance = GovernanceStack(
-    app, config=config, key=storage.key, functions=functions, architecture=architecture
-)
-training = TrainingStack(
+declare(
     app,
-    config=config,
-    key=storage.key,
-    data=storage.data,
-    models=storage.models,
-    topic=governance.topic,
+    config,
+    algorithms=catalog.names(),
     aws_images=[
         algorithm.image_uri(config.region)
         for algorithm in map(catalog.algorithm, catalog.names())
@@ -60,18 +45,6 @@ training = TrainingStack(
     functions=functions,
     architecture=architecture,
 )
-for endpoint, role in training.inference_roles.items():
-    EndpointStack(
-        app,
-        endpoint,
-        config=config,
-        role=role,
-        key=storage.key,
-        data=storage.data,
-        topic=governance.topic,
-    )
-if config.delivery:
-    DeliveryStack(app, config=config, delivery=config.delivery)
 
 guard = (ROOT / "rules" / "sagemaker.guard").read_text(encoding="utf-8")
 Validations.of(app).add_plugins(

@@ -9,9 +9,7 @@ the centres.
 
 from __future__ import annotations
 
-import json
 import time
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from algorithms.toolkit import content
+from algorithms.toolkit import arrays, content, measured
 from algorithms.toolkit.channels import read_channel
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.training import log
@@ -275,36 +273,22 @@ def _report(
         log.info(
             "#quality_metric: host=%s, %s %s <loss>=%s", job.host, name, metric, values[metric]
         )
-    log.info(
-        "#metrics %s",
-        json.dumps(
-            {
-                "StartTime": started,
-                "EndTime": time.time(),
-                "Dimensions": {
-                    "Algorithm": "AWS/KMeansWebscale",
-                    "Host": job.host,
-                    "Operation": "training",
-                },
-                "Metrics": {
-                    f"{name} {metric}": {"sum": v, "count": 1, "min": v, "max": v}
-                    for metric, v in values.items()
-                    if metric in metrics
-                },
-            }
-        ),
+    measured.report(
+        "AWS/KMeansWebscale",
+        job.host,
+        started,
+        {f"{name} {metric}": value for metric, value in values.items() if metric in metrics},
     )
 
 
 def save(folder: Path, centers: npt.NDArray[np.float32]) -> None:
     """Write the artifact: plain arrays in a zip, with the name and version of the format."""
-    with (folder / MODEL_FILE).open("wb") as file:
-        np.savez(
-            file,
-            format=np.array(FORMAT),
-            format_version=np.array(FORMAT_VERSION),
-            centers=np.ascontiguousarray(centers, dtype=np.float32),
-        )
+    arrays.save(
+        folder / MODEL_FILE,
+        FORMAT,
+        FORMAT_VERSION,
+        centers=np.ascontiguousarray(centers, dtype=np.float32),
+    )
 
 
 class Model:
@@ -336,28 +320,8 @@ class Model:
 
 def load(folder: Path) -> Model:
     """The centres that `train` left."""
-    path = folder / MODEL_FILE
-    if not path.is_file():
-        found = ", ".join(sorted(p.name for p in folder.glob("*"))) or "nothing"
-        hint = (
-            ". model_algo-1 is the MXNet file of AWS's own image, which this one does not read"
-            if (folder / "model_algo-1").exists()
-            else ""
-        )
-        raise CustomerError(f"the model has no file {MODEL_FILE}; it holds {found}{hint}")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            kind, version = str(archive["format"]), int(archive["format_version"])
-            centers = archive["centers"] if (kind, version) == (FORMAT, FORMAT_VERSION) else None
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise CustomerError(f"{MODEL_FILE} is not a k-means model of this image: {error}") from None
-    if kind != FORMAT:
-        raise CustomerError(f"{MODEL_FILE} holds {kind}, where {FORMAT} is expected")
-    if version > FORMAT_VERSION:
-        raise CustomerError(
-            f"{MODEL_FILE} has format version {version}; this image reads up to {FORMAT_VERSION}. "
-            "Serve it with the image that trained it, or a newer one"
-        )
+    parts = arrays.load(folder / MODEL_FILE, FORMAT, FORMAT_VERSION, "k-means")
+    centers = parts.get("centers")
     if (
         centers is None
         or centers.dtype != np.float32

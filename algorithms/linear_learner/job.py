@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,7 @@ from algorithms.linear_learner.settings import (
     settle,
     unbiased,
 )
-from algorithms.toolkit import content
+from algorithms.toolkit import content, measured
 from algorithms.toolkit.channels import read_channel
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.training import log
@@ -282,21 +281,9 @@ def _report(
     for name, value in found.items():
         kind = "loss" if name.endswith(("_objective", "mse", "absolute_loss")) else "score"
         log.info("#quality_metric: host=%s, %s %s <%s>=%s", job.host, channel, name, kind, value)
-    log.info(
-        "#metrics %s",
-        json.dumps(
-            {
-                "StartTime": started,
-                "EndTime": time.time(),
-                "Dimensions": {
-                    "Algorithm": "Linear Learner",
-                    "Host": job.host,
-                    "Operation": "training",
-                },
-                "Metrics": {
-                    f"{channel} {name}": {"sum": value, "count": 1, "min": value, "max": value}
-                    for name, value in found.items()
-                },
-            }
-        ),
+    measured.report(
+        "Linear Learner",
+        job.host,
+        started,
+        {f"{channel} {name}": value for name, value in found.items()},
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import numpy.typing as npt
 
 from algorithms.linear_learner.losses import sigmoid, softmax
 from algorithms.linear_learner.settings import LOSSES, MULTICLASS, REGRESSOR
-from algorithms.toolkit import content
+from algorithms.toolkit import arrays, content
 from algorithms.toolkit.errors import CustomerError
 
 if TYPE_CHECKING:
@@ -79,46 +78,21 @@ class Model:
 
     def save(self, folder: Path) -> None:
         """Write plain arrays in a zip, with the name and version of the format."""
-        with (folder / MODEL_FILE).open("wb") as file:
-            np.savez(
-                file,
-                format=np.array(FORMAT),
-                format_version=np.array(FORMAT_VERSION),
-                predictor_type=np.array(self.predictor),
-                loss=np.array(self.loss),
-                weights=self.weights,
-                bias=self.bias,
-                threshold=np.array(self.threshold),
-            )
+        arrays.save(
+            folder / MODEL_FILE,
+            FORMAT,
+            FORMAT_VERSION,
+            predictor_type=np.array(self.predictor),
+            loss=np.array(self.loss),
+            weights=self.weights,
+            bias=self.bias,
+            threshold=np.array(self.threshold),
+        )
 
 
 def load(folder: Path) -> Model:
     """The model that `train` left."""
-    path = folder / MODEL_FILE
-    if not path.is_file():
-        found = ", ".join(sorted(p.name for p in folder.glob("*"))) or "nothing"
-        hint = (
-            ". model_algo-1 is the MXNet file of AWS's own image, which this one does not read"
-            if (folder / "model_algo-1").exists()
-            else ""
-        )
-        raise CustomerError(f"the model has no file {MODEL_FILE}; it holds {found}{hint}")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            kind, version = str(archive["format"]), int(archive["format_version"])
-            known = (kind, version) == (FORMAT, FORMAT_VERSION)
-            parts = {name: archive[name] for name in archive.files} if known else {}
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise CustomerError(
-            f"{MODEL_FILE} is not a Linear Learner model of this image: {error}"
-        ) from None
-    if kind != FORMAT:
-        raise CustomerError(f"{MODEL_FILE} holds {kind}, where {FORMAT} is expected")
-    if version > FORMAT_VERSION:
-        raise CustomerError(
-            f"{MODEL_FILE} has format version {version}; this image reads up to {FORMAT_VERSION}. "
-            "Serve it with the image that trained it, or a newer one"
-        )
+    parts = arrays.load(folder / MODEL_FILE, FORMAT, FORMAT_VERSION, "Linear Learner")
     model = _model(parts)
     if model is None:
         raise CustomerError(f"{MODEL_FILE} holds no linear model of finite numbers")

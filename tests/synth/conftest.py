@@ -9,13 +9,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk.assertions import Template
 
 from environments.model import Environment
-from stacks.delivery import DeliveryStack
-from stacks.endpoint import EndpointStack
-from stacks.governance import GovernanceStack
-from stacks.images import ImagesStack
-from stacks.network import NetworkStack
-from stacks.storage import StorageStack
-from stacks.training import TrainingStack
+from stacks import declaration
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,48 +52,16 @@ def new_app() -> App:
 
 
 def declare(environment: Mapping[str, Any], functions: Path) -> dict[str, Stack]:
-    """All stacks of an environment by their part of the platform, as app.py declares them."""
-    app, config = new_app(), Environment.model_validate(environment)
-    storage = StorageStack(app, config=config)
-    governance = GovernanceStack(
-        app, config=config, key=storage.key, functions=functions, architecture=ARM
-    )
-    training = TrainingStack(
-        app,
-        config=config,
-        key=storage.key,
-        data=storage.data,
-        models=storage.models,
-        topic=governance.topic,
+    """All stacks of an environment by their part of the platform, in an app of their own."""
+    found = declaration.declare(
+        new_app(),
+        Environment.model_validate(environment),
+        algorithms=["kmeans", "xgboost"],
         aws_images=[AWS_IMAGE],
         functions=functions,
         architecture=ARM,
     )
-    endpoints = {
-        f"endpoint-{name}": EndpointStack(
-            app,
-            name,
-            config=config,
-            role=role,
-            key=storage.key,
-            data=storage.data,
-            topic=governance.topic,
-        )
-        for name, role in training.inference_roles.items()
-    }
-    return {
-        "network": NetworkStack(app, config=config),
-        "storage": storage,
-        "images": ImagesStack(app, config=config, algorithms=["kmeans", "xgboost"]),
-        "governance": governance,
-        "training": training,
-        **endpoints,
-        **(
-            {"delivery": DeliveryStack(app, config=config, delivery=config.delivery)}
-            if config.delivery
-            else {}
-        ),
-    }
+    return dict(found)
 
 
 @pytest.fixture
