@@ -4,7 +4,18 @@ from collections.abc import Mapping, Sequence
 
 from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from constructs import Construct
+
+
+def encrypt_disks(key: kms.IKey) -> iam.PolicyStatement:
+    """Let AWS encrypt the disks of instances with `key`, and nobody pass the key on otherwise."""
+    return iam.PolicyStatement(
+        sid="EncryptDisks",
+        actions=["kms:CreateGrant"],
+        resources=[key.key_arn],
+        conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}},
+    )
 
 
 class ContainerPermissions:

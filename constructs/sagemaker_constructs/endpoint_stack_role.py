@@ -7,6 +7,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from sagemaker_constructs.containers import encrypt_disks
 from sagemaker_constructs.wildcards import acknowledge_wildcards
 
 SCALING_SERVICE = "sagemaker.application-autoscaling.amazonaws.com"
@@ -144,12 +145,7 @@ class EndpointStackRole(Construct):
                 actions=["sagemaker:DescribeModelPackage"],
                 resources=self._packages,
             ),
-            iam.PolicyStatement(
-                sid="EncryptDisks",
-                actions=["kms:CreateGrant"],
-                resources=[key.key_arn],
-                conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}},
-            ),
+            encrypt_disks(key),
             iam.PolicyStatement(
                 sid="FindKey", actions=["kms:DescribeKey"], resources=[key.key_arn]
             ),

@@ -8,7 +8,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from sagemaker_constructs.containers import ContainerPermissions
+from sagemaker_constructs.containers import ContainerPermissions, encrypt_disks
 from sagemaker_constructs.trust import own_account
 from sagemaker_constructs.wildcards import acknowledge_wildcards
 
@@ -71,12 +71,7 @@ class InferenceRole(Construct):
             iam.PolicyStatement(
                 sid="EncryptCapture", actions=["kms:GenerateDataKey"], resources=[key.key_arn]
             ),
-            iam.PolicyStatement(
-                sid="EncryptDisks",
-                actions=["kms:CreateGrant"],
-                resources=[key.key_arn],
-                conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}},
-            ),
+            encrypt_disks(key),
             iam.PolicyStatement(
                 # SageMaker watches a deployment with it, and returns to the old model on an alarm.
                 sid="WatchAlarms",

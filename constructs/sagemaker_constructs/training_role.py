@@ -7,7 +7,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from sagemaker_constructs.containers import ContainerPermissions
+from sagemaker_constructs.containers import ContainerPermissions, encrypt_disks
 from sagemaker_constructs.trust import own_account
 from sagemaker_constructs.wildcards import acknowledge_wildcards
 
@@ -66,12 +66,7 @@ class TrainingRole(Construct):
                 actions=["kms:Encrypt", "kms:GenerateDataKey"],
                 resources=[key.key_arn],
             ),
-            iam.PolicyStatement(
-                sid="EncryptDisks",
-                actions=["kms:CreateGrant"],
-                resources=[key.key_arn],
-                conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}},
-            ),
+            encrypt_disks(key),
         ]
         self.role = iam.Role(
             self,

@@ -28,7 +28,8 @@ TRAINING_STATEMENTS = (
     "LogInToRegistries",
     "PullImages",
 )
-# What the local platform does not call: X-Ray, and the delivery of Step Functions' own log.
+# X-Ray is not called here, and log delivery when a machine is made, not when it runs: for that see
+# tests/contract/emulator/test_cloudformation.py.
 NOT_EVALUATED_HERE = {"Trace", "DeliverLog"}
 
 
