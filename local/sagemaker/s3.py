@@ -1,14 +1,14 @@
 """S3 in the name of an execution role."""
 
-import shutil
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from local.sagemaker.roles import CALL_ERRORS, Role
 
 _MULTIPART = 64 * 1024 * 1024
+_CHUNK = 1 << 20
 
 
 def parse(uri: str) -> tuple[str, str]:
@@ -71,6 +71,23 @@ class Storage:
                 return
             asked["ContinuationToken"] = answer["NextContinuationToken"]
 
+    @contextmanager
+    def read(self, bucket: str, key: str) -> Iterator["Body"]:
+        """Open an object; its content comes as it is iterated over.
+
+        Raises:
+            CallFailed: when it cannot be read, or its key cannot be used to decrypt it; also while
+                its content comes.
+        """
+        try:
+            answer = self._role.client("s3").get_object(Bucket=bucket, Key=key)
+        except CALL_ERRORS as error:
+            raise self._role.failure(error, "s3:GetObject", arn(bucket, key)) from error
+        # A body that is not read to its end keeps its connection until it is closed.
+        with closing(answer["Body"]) as stream:
+            self._use_key("kms:Decrypt", answer)
+            yield Body(self._role, arn(bucket, key), answer["ContentLength"], stream)
+
     def download(self, bucket: str, key: str, path: Path) -> None:
         """Fetch an object into a file.
 
@@ -78,15 +95,9 @@ class Storage:
             CallFailed: when it cannot be read, or its key cannot be used to decrypt it.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            answer = self._role.client("s3").get_object(Bucket=bucket, Key=key)
-            # A body that is not read to its end keeps its connection until it is closed.
-            with closing(answer["Body"]) as body:
-                self._use_key("kms:Decrypt", answer)
-                with path.open("wb") as file:
-                    shutil.copyfileobj(body, file, 1 << 20)
-        except CALL_ERRORS as error:
-            raise self._role.failure(error, "s3:GetObject", arn(bucket, key)) from error
+        with self.read(bucket, key) as body, path.open("wb") as file:
+            for chunk in body:
+                file.write(chunk)
 
     def upload(self, path: Path, bucket: str, key: str, kms_key: str = "") -> None:
         """Store a file as an object, encrypted with the key if one is named.
@@ -121,3 +132,23 @@ class Storage:
         if (action, key) not in self._keys_allowed and not key.endswith("alias/aws/s3"):
             self._role.use_key(action, key, "s3")
             self._keys_allowed.add((action, key))
+
+
+class Body:
+    """The content of an object while it comes."""
+
+    def __init__(self, role: Role, name: str, length: int, stream: Any) -> None:  # noqa: ANN401 (botocore's)
+        self._role = role
+        self._name = name
+        self._stream = stream
+        self.length = length
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            try:
+                chunk = self._stream.read(_CHUNK)
+            except CALL_ERRORS as error:
+                raise self._role.failure(error, "s3:GetObject", self._name) from error
+            if not chunk:
+                return
+            yield chunk

@@ -8,6 +8,7 @@ from local.sagemaker import s3
 from local.sagemaker.errors import invalid
 from local.sagemaker.images import Runtime, is_own, runnable
 from local.sagemaker.roles import CallFailed, Role
+from local.sagemaker.training import channels
 
 _UNSUPPORTED = {
     "VpcConfig": "a VPC for jobs",
@@ -41,12 +42,9 @@ def check(params: Mapping[str, Any], runtime: Runtime, account: str) -> str:
     if params["OutputDataConfig"].get("CompressionType", "GZIP") != "GZIP":
         raise invalid("The local platform uploads models as model.tar.gz: CompressionType GZIP.")
     _parsed(params["OutputDataConfig"]["S3OutputPath"])
-    channels = params.get("InputDataConfig", [])
-    names = [channel["ChannelName"] for channel in channels]
-    if len(set(names)) < len(names):
-        raise invalid(f"Channel names must differ from one another; they are: {', '.join(names)}.")
-    for channel in channels:
-        _check_channel(channel, params["AlgorithmSpecification"]["TrainingInputMode"])
+    channels.check(
+        params.get("InputDataConfig", []), params["AlgorithmSpecification"]["TrainingInputMode"]
+    )
     return algorithm
 
 
@@ -129,27 +127,6 @@ def _check_resources(resources: Mapping[str, Any]) -> None:
             f"The job asks for {resources['InstanceCount']} instances. The local platform trains "
             "on one for now: set InstanceCount to 1."
         )
-
-
-def _check_channel(channel: Mapping[str, Any], default_mode: str) -> None:
-    name = channel["ChannelName"]
-    if name in (".", ".."):
-        raise invalid(f"A channel cannot be named {name!r}: it names a folder.")
-    mode = channel.get("InputMode", default_mode)
-    if mode != "File":
-        raise invalid(
-            f"Channel {name} is in {mode} mode. The local platform reads channels in File mode "
-            "for now."
-        )
-    source = channel["DataSource"].get("S3DataSource")
-    if not source:
-        raise invalid(f"Channel {name} needs an S3DataSource: the local platform reads from S3.")
-    if source["S3DataType"] not in ("S3Prefix", "ManifestFile"):
-        raise invalid(
-            f"Channel {name} has S3DataType {source['S3DataType']}. The local platform reads "
-            "S3Prefix and ManifestFile for now."
-        )
-    _parsed(source["S3Uri"])
 
 
 def _parsed(uri: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from local.sagemaker.ports import Credentials
+from local.sagemaker.training import channels
 
 HOST = "algo-1"
 
@@ -16,7 +17,7 @@ def lay_out(folder: Path, job: Mapping[str, Any]) -> None:
         (folder / name).mkdir(parents=True, exist_ok=True)
     config = folder / "input" / "config"
     _write(config / "hyperparameters.json", dict(job.get("HyperParameters", {})))
-    _write(config / "inputdataconfig.json", _channels(job))
+    _write(config / "inputdataconfig.json", {each.name: each.config for each in channels.of(job)})
     instance_type = job["ResourceConfig"]["InstanceType"]
     _write(
         config / "resourceconfig.json",
@@ -76,23 +77,6 @@ def common_environment(
             "AWS_SESSION_TOKEN": credentials.token,
             "AWS_ENDPOINT_URL": endpoint_url,
         }
-    return found
-
-
-def _channels(job: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    found = {}
-    for channel in job.get("InputDataConfig", []):
-        source = channel["DataSource"]["S3DataSource"]
-        entry = {
-            "TrainingInputMode": "File",
-            "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
-            "RecordWrapperType": channel.get("RecordWrapperType", "None"),
-        }
-        if "ContentType" in channel:
-            entry["ContentType"] = channel["ContentType"]
-        if "CompressionType" in channel:
-            entry["CompressionType"] = channel["CompressionType"]
-        found[channel["ChannelName"]] = entry
     return found
 
 

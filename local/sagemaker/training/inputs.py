@@ -1,95 +1,148 @@
-"""Brings the channels of a training job from S3 into its folder, in File mode."""
+"""Brings the channels of a training job from S3 to its hosts: as files, or through pipes."""
 
-import json
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from local.sagemaker import s3
 from local.sagemaker.roles import CallFailed
+from local.sagemaker.training import content
+from local.sagemaker.training.augmented import AugmentedManifest
+from local.sagemaker.training.channels import AUGMENTED, Channel
+from local.sagemaker.training.objects import Object, of_manifest, of_prefix
+from local.sagemaker.training.pipes import Pipe
 
 _AT_ONCE = 16
+_READ_ONLY = 0o444
 
 
 class InputError(Exception):
     """The data of a channel cannot be had; the message says which and why."""
 
 
-def download(channels: Sequence[Mapping[str, Any]], storage: s3.Storage, data: Path) -> None:
-    """Fetch every object of every channel.
+class Inputs:
+    """The data of one host of a job.
 
-    Raises:
-        InputError: when one cannot be read or cannot become a file.
+    Args:
+        channels: of the job.
+        storage: S3 in the name of the job's role.
+        data: the folder /opt/ml/input/data of the host.
+        host: the number of the host among `hosts`, from 0 up.
+        hosts: how many hosts the job has.
+        on_failure: hears of a stream that broke while the job ran; it must end the job.
     """
-    wanted: dict[Path, tuple[str, str]] = {}
-    for channel in channels:
-        folder = data / channel["ChannelName"]
-        folder.mkdir(parents=True)
-        source = channel["DataSource"]["S3DataSource"]
-        try:
-            if source["S3DataType"] == "ManifestFile":
-                manifest = data / f"{channel['ChannelName']}-manifest"
-                found = _of_manifest(source["S3Uri"], storage, manifest)
-            else:
-                found = _of_prefix(source["S3Uri"], storage)
-            for relative, (bucket, key) in found.items():
-                wanted[s3.local_path(folder, relative)] = bucket, key
-        except (CallFailed, ValueError) as error:
-            raise InputError(f"Channel {channel['ChannelName']}: {error}") from error
-    folders = {folder for path in wanted for folder in path.parents}
-    for path, (bucket, key) in wanted.items():
-        if path in folders:
-            raise InputError(
-                f"Cannot download s3://{bucket}/{key}, a previously downloaded file/folder "
-                "clashes with it."
-            )
 
-    def fetch(item: tuple[Path, tuple[str, str]]) -> None:
-        path, (bucket, key) = item
-        storage.download(bucket, key, path)
+    def __init__(
+        self,
+        channels: Sequence[Channel],
+        storage: s3.Storage,
+        data: Path,
+        *,
+        on_failure: Callable[[InputError], object],
+        host: int = 0,
+        hosts: int = 1,
+    ) -> None:
+        self._channels = channels
+        self._storage = storage
+        self._data = data
+        self._on_failure = on_failure
+        self._host = host
+        self._hosts = hosts
+        self._pipes: list[Pipe] = []
 
-    try:
-        if len(wanted) == 1:
-            fetch(next(iter(wanted.items())))
+    def bring(self) -> None:
+        """Download what containers read as files, and begin to offer what they read from pipes.
+
+        FastFile channels are downloaded in full, too: files that are fetched while they are read
+        need a file system of their own, for which the local platform has no privilege. What their
+        reader sees is the same.
+
+        Raises:
+            InputError: when a channel cannot be read or cannot become files.
+        """
+        wanted: dict[Path, Object] = {}
+        contents: dict[str, Callable[[int], Generator[bytes]]] = {}
+        for channel in self._channels:
+            try:
+                if channel.piped:
+                    contents[channel.name] = self._streamed(channel)
+                else:
+                    folder = self._data / channel.name
+                    folder.mkdir(parents=True)
+                    items = self._listed(channel)
+                    for number in self._order(channel, len(items)):
+                        wanted[s3.local_path(folder, items[number].relative)] = items[number]
+            except (CallFailed, ValueError) as error:
+                raise InputError(f"Channel {channel.name}: {error}") from error
+        self._download(wanted)
+        for channel in self._channels:
+            if channel.mode == "FastFile":
+                for path in (self._data / channel.name).rglob("*"):
+                    if path.is_file():
+                        path.chmod(_READ_ONLY)
+        for name, give in contents.items():
+            self._pipes.append(Pipe(self._data, name, give, self._broken(name)))
+
+    def close(self) -> None:
+        """End all streams."""
+        for pipe in self._pipes:
+            pipe.close()
+
+    def _listed(self, channel: Channel) -> list[Object]:
+        if channel.data_type == "ManifestFile":
+            manifest = self._data / f"{channel.name}-manifest"
+            return of_manifest(channel.uri, self._storage, manifest)
+        return of_prefix(channel.uri, self._storage)
+
+    def _order(self, channel: Channel, count: int, epoch: int = 0) -> Iterable[int]:
+        return channel.order(count, host=self._host, hosts=self._hosts, epoch=epoch)
+
+    def _streamed(self, channel: Channel) -> Callable[[int], Generator[bytes]]:
+        """Look at what a channel holds, once, and give what makes the stream of an epoch of it."""
+        give: Callable[[int], Iterable[bytes | Object]]
+        if channel.data_type == AUGMENTED:
+            manifest = AugmentedManifest(channel.uri, channel.attributes, self._storage)
+            count, give = len(manifest), manifest.parts
         else:
-            with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-                for _ in pool.map(fetch, wanted.items()):
-                    pass
-    except CallFailed as error:
-        raise InputError(str(error)) from error
+            items = self._listed(channel)
+            count, give = len(items), lambda number: [items[number]]
 
+        def parts(epoch: int) -> Iterator[bytes | Object]:
+            for number in self._order(channel, count, epoch):
+                yield from give(number)
 
-def _of_prefix(uri: str, storage: s3.Storage) -> dict[str, tuple[str, str]]:
-    """Name the objects under a prefix by where they go: below the prefix, or below its folder."""
-    bucket, prefix = s3.parse(uri)
-    found = {}
-    for key in storage.keys(bucket, prefix):
-        # A key that ends in a slash is the marker that consoles leave for a folder.
-        if not key.endswith("/"):
-            inside = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
-            start = len(inside) if key.startswith(inside) else prefix.rfind("/") + 1
-            found[key[start:]] = bucket, key
-    if not found:
-        raise ValueError(f"No S3 objects found under S3 URL {uri!r}.")
-    return found
-
-
-def _of_manifest(uri: str, storage: s3.Storage, path: Path) -> dict[str, tuple[str, str]]:
-    """Read a manifest, `[{"prefix": "s3://BUCKET/"}, "KEY", ...]`, and name what it lists."""
-    storage.download(*s3.parse(uri), path)
-    try:
-        manifest = json.loads(path.read_bytes())
-        prefix, names = manifest[0]["prefix"], manifest[1:]
-        well_formed = isinstance(prefix, str) and all(isinstance(name, str) for name in names)
-    except (ValueError, LookupError, TypeError):
-        well_formed = False
-    if not well_formed or not names:
-        raise ValueError(
-            f"The manifest {uri} is not of the form "
-            '[{"prefix": "s3://BUCKET/PREFIX/"}, "KEY", ...] with at least one key.'
+        return lambda epoch: content.stream(
+            parts(epoch), self._storage, gzip=channel.gzip, wrapped=channel.wrapped
         )
-    found = {}
-    for name in names:
-        found[name] = s3.parse(prefix + name)
-    return found
+
+    def _broken(self, channel: str) -> Callable[[int, Exception], object]:
+        def tell(epoch: int, error: Exception) -> None:
+            text = f"Failed to stream data. Channel {channel}, epoch {epoch}: {error}"
+            self._on_failure(InputError(text))
+
+        return tell
+
+    def _download(self, wanted: dict[Path, Object]) -> None:
+        folders = {folder for path in wanted for folder in path.parents}
+        for path, item in wanted.items():
+            if path in folders:
+                raise InputError(
+                    f"Cannot download {item.uri}, a previously downloaded file/folder clashes with "
+                    "it."
+                )
+
+        def fetch(entry: tuple[Path, Object]) -> None:
+            path, item = entry
+            self._storage.download(item.bucket, item.key, path)
+
+        try:
+            if len(wanted) == 1:
+                fetch(next(iter(wanted.items())))
+            else:
+                with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+                    for _ in pool.map(fetch, wanted.items()):
+                        pass
+        except CallFailed as error:
+            raise InputError(str(error)) from error

@@ -17,7 +17,7 @@ from local.sagemaker.logs import LogStream
 from local.sagemaker.processes import Process
 from local.sagemaker.roles import CallFailed, Role
 from local.sagemaker.surroundings import Surroundings
-from local.sagemaker.training import artifacts, container, inputs
+from local.sagemaker.training import artifacts, channels, container, inputs
 from local.sagemaker.training.metrics import Metrics
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
@@ -113,13 +113,15 @@ class Run:
         container.lay_out(self._folder, self._job)
         self._role.pull(self._job["AlgorithmSpecification"]["TrainingImage"])
         self._logs.open()
+        data = inputs.Inputs(
+            channels.of(self._job),
+            self._storage,
+            self._folder / "input" / "data",
+            on_failure=self._end_for,
+        )
         try:
             try:
-                inputs.download(
-                    self._job.get("InputDataConfig", []),
-                    self._storage,
-                    self._folder / "input" / "data",
-                )
+                data.bring()
             except inputs.InputError as error:
                 raise JobFailed(
                     f"ClientError: Data download failed:Failed to download data. {error}"
@@ -127,6 +129,7 @@ class Run:
             if not self._stopping:
                 self._train()
         finally:
+            data.close()
             self._logs.close()
         if self._call_failure:
             raise JobFailed(f"ClientError: {self._call_failure}")
@@ -234,8 +237,8 @@ class Run:
         except CallFailed as error:
             self._end_for(error)
 
-    def _end_for(self, error: CallFailed) -> None:
-        """End the job because a call in the name of its role was refused."""
+    def _end_for(self, error: CallFailed | inputs.InputError) -> None:
+        """End the job because a call in the name of its role was refused, or its data broke off."""
         self._call_failure = self._call_failure or str(error)
         self.kill()
 

@@ -27,6 +27,12 @@ def train() -> None:
             }
         )
     )
+    for pipe, size in json.loads(asked.get("pipes", "[]")):
+        path = BASE / "input" / "data" / pipe
+        with path.open("rb") as opened:
+            (BASE / "model" / pipe).write_bytes(opened.read(size))
+            beside = [p.name for p in path.parent.iterdir()]
+        (BASE / "model" / f"{pipe}.beside").write_text(json.dumps(sorted(beside)))
     for line in json.loads(asked.get("print", "[]")):
         print(line, flush=True)
     if "output" in asked:

@@ -450,10 +450,7 @@ def test_a_role_that_sagemaker_may_not_assume_is_refused(
         ({"EnableManagedSpotTraining": True}, "leave EnableManagedSpotTraining"),
         ({"CheckpointConfig": {"S3Uri": "s3://data/c"}}, "leave CheckpointConfig"),
         ({"ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2}}, "2 instances"),
-        ({"InputDataConfig": [channel("a", "s3://data/train", InputMode="Pipe")]}, "Pipe mode"),
         ({"InputDataConfig": [channel("a", "s3://data/train")] * 2}, "must differ"),
-        ({"InputDataConfig": [channel("..", "s3://data/train")]}, "names a folder"),
-        ({"InputDataConfig": [channel("a", "s3://data/x", "AugmentedManifestFile")]}, "S3Prefix"),
         ({"OutputDataConfig": {"S3OutputPath": "https://data/x"}}, "s3://BUCKET/KEY"),
         (
             {"AlgorithmSpecification": {"TrainingImage": "x/other:1", "TrainingInputMode": "File"}},
