@@ -9,6 +9,8 @@ class Limits:
 
     # A training container gets this long between SIGTERM and SIGKILL, a model server the second.
     job_stop: float = 120
+    # When one host of a job has failed, the others get this long.
+    peer_stop: float = 10
     server_stop: float = 30
     # When the platform itself ends, whoever stopped it waits: this long for all together.
     close: float = 3
@@ -26,5 +28,5 @@ class Limits:
     # How long data capture and metrics gather before they are written.
     capture_interval: float = 2
     metrics_interval: float = 5
-    # One server process is run for each instance of a variant, so a laptop sets a limit.
+    # One process is run for each instance of a job or a variant, so a laptop sets a limit.
     instances: int = 8

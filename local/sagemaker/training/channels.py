@@ -15,12 +15,13 @@ from typing import Any
 
 from local.sagemaker import s3
 from local.sagemaker.errors import invalid
+from local.sagemaker.training.cluster import ONE_GROUP, Place
 
 AUGMENTED = "AugmentedManifestFile"
 _DATA_TYPES = ("S3Prefix", "ManifestFile", AUGMENTED)
 _ATTRIBUTES = 16
 # Members of S3DataSource that change what a job reads, and so cannot be passed over.
-_UNSUPPORTED = ("InstanceGroupNames", "ModelAccessConfig", "HubAccessConfig")
+_UNSUPPORTED = ("ModelAccessConfig", "HubAccessConfig")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Channel:
     data_type: str
     uri: str
     attributes: tuple[str, ...]
+    groups: tuple[str, ...]
     sharded: bool
     gzip: bool
     wrapped: bool
@@ -49,6 +51,7 @@ class Channel:
             data_type=source["S3DataType"],
             uri=source["S3Uri"],
             attributes=tuple(source.get("AttributeNames", ())),
+            groups=tuple(source.get("InstanceGroupNames", ())),
             sharded=source.get("S3DataDistributionType") == "ShardedByS3Key",
             gzip=document.get("CompressionType") == "Gzip",
             wrapped=document.get("RecordWrapperType") == "RecordIO",
@@ -88,13 +91,16 @@ class Channel:
         return order[host::hosts] if self.sharded else order
 
 
-def of(job: Mapping[str, Any]) -> list[Channel]:
-    """Read all channels of a request that was checked."""
+def of(job: Mapping[str, Any], place: Place) -> list[Channel]:
+    """Read those channels of a request that one of its hosts gets."""
     mode = job["AlgorithmSpecification"]["TrainingInputMode"]
-    return [Channel.of(document, mode) for document in job.get("InputDataConfig", [])]
+    found = [Channel.of(document, mode) for document in job.get("InputDataConfig", [])]
+    return [channel for channel in found if place.share(channel.groups)]
 
 
-def check(documents: Sequence[Mapping[str, Any]], default_mode: str) -> None:
+def check(
+    documents: Sequence[Mapping[str, Any]], default_mode: str, groups: Sequence[str] = (ONE_GROUP,)
+) -> None:
     """Refuse what AWS refuses in the channels of a request, and what cannot be done here.
 
     Raises:
@@ -104,7 +110,7 @@ def check(documents: Sequence[Mapping[str, Any]], default_mode: str) -> None:
     if len(set(names)) < len(names):
         raise invalid(f"Channel names must differ from one another; they are: {', '.join(names)}.")
     for document in documents:
-        _check(document, default_mode)
+        _check(document, default_mode, groups)
         name = document["ChannelName"]
         # What lies beside the folders of channels: the pipes and manifests of others.
         piped = document.get("InputMode", default_mode) == "Pipe"
@@ -117,7 +123,7 @@ def check(documents: Sequence[Mapping[str, Any]], default_mode: str) -> None:
                 )
 
 
-def _check(document: Mapping[str, Any], default_mode: str) -> None:
+def _check(document: Mapping[str, Any], default_mode: str, groups: Sequence[str]) -> None:
     name = document["ChannelName"]
     if name in (".", ".."):
         raise invalid(f"A channel cannot be named {name!r}: it names a folder.")
@@ -136,6 +142,12 @@ def _check(document: Mapping[str, Any], default_mode: str) -> None:
             f"Channel {name} has S3DataType {source['S3DataType']}. The local platform reads "
             f"{', '.join(_DATA_TYPES)}."
         )
+    for group in source.get("InstanceGroupNames", ()):
+        if group not in groups:
+            raise invalid(
+                f"Channel {name} is for the instance group {group}, which ResourceConfig has not; "
+                f"it has: {', '.join(groups)}."
+            )
     try:
         s3.parse(source["S3Uri"])
     except ValueError as error:

@@ -7,8 +7,10 @@ from typing import Any
 from local.sagemaker import s3
 from local.sagemaker.errors import invalid
 from local.sagemaker.images import Runtime, is_own, runnable
+from local.sagemaker.limits import Limits
 from local.sagemaker.roles import CallFailed, Role
 from local.sagemaker.training import channels
+from local.sagemaker.training.cluster import instance_groups, own_addresses
 
 _UNSUPPORTED = {
     "VpcConfig": "a VPC for jobs",
@@ -25,7 +27,7 @@ _UNSUPPORTED = {
 }
 
 
-def check(params: Mapping[str, Any], runtime: Runtime, account: str) -> str:
+def check(params: Mapping[str, Any], runtime: Runtime, account: str, limits: Limits) -> str:
     """Check what a request alone tells, and name the algorithm that it runs.
 
     Raises:
@@ -38,12 +40,14 @@ def check(params: Mapping[str, Any], runtime: Runtime, account: str) -> str:
         if name not in params:
             raise invalid(f"{name} is required for a training job.")
     algorithm = _check_algorithm(params["AlgorithmSpecification"], runtime, account)
-    _check_resources(params["ResourceConfig"])
+    _check_resources(params["ResourceConfig"], limits)
     if params["OutputDataConfig"].get("CompressionType", "GZIP") != "GZIP":
         raise invalid("The local platform uploads models as model.tar.gz: CompressionType GZIP.")
     _parsed(params["OutputDataConfig"]["S3OutputPath"])
     channels.check(
-        params.get("InputDataConfig", []), params["AlgorithmSpecification"]["TrainingInputMode"]
+        params.get("InputDataConfig", []),
+        params["AlgorithmSpecification"]["TrainingInputMode"],
+        [name for name, _, _ in instance_groups(params["ResourceConfig"])],
     )
     return algorithm
 
@@ -115,17 +119,31 @@ def _check_algorithm(specification: Mapping[str, Any], runtime: Runtime, account
     return algorithm
 
 
-def _check_resources(resources: Mapping[str, Any]) -> None:
-    for name in ("InstanceGroups", "KeepAlivePeriodInSeconds", "TrainingPlanArn"):
+def _check_resources(resources: Mapping[str, Any], limits: Limits) -> None:
+    for name in ("KeepAlivePeriodInSeconds", "TrainingPlanArn"):
         if resources.get(name):
             raise invalid(f"The local platform has no use for {name} yet: leave it out.")
-    for name in ("InstanceType", "InstanceCount"):
-        if name not in resources:
-            raise invalid(f"ResourceConfig needs {name}.")
-    if resources["InstanceCount"] != 1:
+    if resources.get("InstanceGroups"):
+        for name in ("InstanceType", "InstanceCount"):
+            if name in resources:
+                raise invalid(f"ResourceConfig has InstanceGroups: leave {name} out, or these.")
+        names = [group["InstanceGroupName"] for group in resources["InstanceGroups"]]
+        if len(set(names)) < len(names):
+            raise invalid(f"Instance groups must differ in their names: {', '.join(names)}.")
+    else:
+        for name in ("InstanceType", "InstanceCount"):
+            if name not in resources:
+                raise invalid(f"ResourceConfig needs {name}, or InstanceGroups.")
+    count = sum(count for _, _, count in instance_groups(resources))
+    if not 0 < count <= limits.instances:
         raise invalid(
-            f"The job asks for {resources['InstanceCount']} instances. The local platform trains "
-            "on one for now: set InstanceCount to 1."
+            f"The job asks for {count} instances. The local platform runs a process for each, "
+            f"at least one and at most {limits.instances} of one job."
+        )
+    if count > 1 and not own_addresses():
+        raise invalid(
+            f"The job asks for {count} instances, which run here on addresses from 127.64.0.1 on "
+            "that this machine's loopback interface does not have: set InstanceCount to 1."
         )
 
 

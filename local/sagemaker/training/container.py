@@ -1,40 +1,45 @@
 """The files and the environment that a training container finds."""
 
 import json
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from local.sagemaker.ports import Credentials
 from local.sagemaker.training import channels
+from local.sagemaker.training.cluster import Place
 
-HOST = "algo-1"
+# On AWS a host's name resolves. Nothing makes it resolve for a process on this machine, so that
+# the algorithms look here first.
+ADDRESSES = "SAGEMAKER_HOST_ADDRESSES"
 
 
-def lay_out(folder: Path, job: Mapping[str, Any]) -> None:
-    """Make the tree of /opt/ml with the three configuration files."""
+def lay_out(folder: Path, job: Mapping[str, Any], place: Place) -> None:
+    """Make the tree of /opt/ml of one host with the three configuration files."""
     for name in ("input/config", "input/data", "model", "output/data", "output/metrics", "tmp"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     config = folder / "input" / "config"
     _write(config / "hyperparameters.json", dict(job.get("HyperParameters", {})))
-    _write(config / "inputdataconfig.json", {each.name: each.config for each in channels.of(job)})
-    instance_type = job["ResourceConfig"]["InstanceType"]
+    read = channels.of(job, place)
+    _write(config / "inputdataconfig.json", {channel.name: channel.config for channel in read})
     _write(
         config / "resourceconfig.json",
         {
-            "current_host": HOST,
-            "current_instance_type": instance_type,
-            "current_group_name": "homogeneousCluster",
-            "hosts": [HOST],
+            "current_host": place.host,
+            "current_instance_type": place.group.instance_type,
+            "current_group_name": place.group.name,
+            "hosts": place.cluster.hosts,
             "instance_groups": [
                 {
-                    "instance_group_name": "homogeneousCluster",
-                    "instance_type": instance_type,
-                    "hosts": [HOST],
+                    "instance_group_name": group.name,
+                    "instance_type": group.instance_type,
+                    "hosts": group.hosts,
                 }
+                for group in place.cluster.groups
             ],
             # Every host of the local platform is a process on the loopback interface.
-            "network_interface_name": "lo",
+            "network_interface_name": loopback(),
         },
     )
 
@@ -42,6 +47,7 @@ def lay_out(folder: Path, job: Mapping[str, Any]) -> None:
 def environment(
     folder: Path,
     job: Mapping[str, Any],
+    place: Place,
     *,
     region: str,
     endpoint_url: str,
@@ -54,6 +60,7 @@ def environment(
         "SAGEMAKER_METRICS_DIRECTORY": str(folder / "output" / "metrics" / "sagemaker"),
         "TRAINING_JOB_NAME": job["TrainingJobName"],
         "TRAINING_JOB_ARN": job["TrainingJobArn"],
+        ADDRESSES: json.dumps(place.cluster.addresses),
         **common_environment(folder, region, endpoint_url, credentials),
     }
     return {name: str(value) for name, value in found.items()}
@@ -78,6 +85,12 @@ def common_environment(
             "AWS_ENDPOINT_URL": endpoint_url,
         }
     return found
+
+
+def loopback() -> str:
+    """Name the loopback interface of this machine: lo, or lo0 on macOS."""
+    names = [name for _, name in socket.if_nameindex()]
+    return next((name for name in ("lo", "lo0") if name in names), names[0])
 
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:

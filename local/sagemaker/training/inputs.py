@@ -11,6 +11,7 @@ from local.sagemaker.roles import CallFailed
 from local.sagemaker.training import content
 from local.sagemaker.training.augmented import AugmentedManifest
 from local.sagemaker.training.channels import AUGMENTED, Channel
+from local.sagemaker.training.cluster import Place
 from local.sagemaker.training.objects import Object, of_manifest, of_prefix
 from local.sagemaker.training.pipes import Pipe
 
@@ -26,11 +27,10 @@ class Inputs:
     """The data of one host of a job.
 
     Args:
-        channels: of the job.
+        channels: those of the job that the host gets.
         storage: S3 in the name of the job's role.
         data: the folder /opt/ml/input/data of the host.
-        host: the number of the host among `hosts`, from 0 up.
-        hosts: how many hosts the job has.
+        place: of the host among those of its job.
         on_failure: hears of a stream that broke while the job ran; it must end the job.
     """
 
@@ -39,17 +39,15 @@ class Inputs:
         channels: Sequence[Channel],
         storage: s3.Storage,
         data: Path,
+        place: Place,
         *,
         on_failure: Callable[[InputError], object],
-        host: int = 0,
-        hosts: int = 1,
     ) -> None:
         self._channels = channels
         self._storage = storage
         self._data = data
         self._on_failure = on_failure
-        self._host = host
-        self._hosts = hosts
+        self._place = place
         self._pipes: list[Pipe] = []
 
     def bring(self) -> None:
@@ -97,7 +95,8 @@ class Inputs:
         return of_prefix(channel.uri, self._storage)
 
     def _order(self, channel: Channel, count: int, epoch: int = 0) -> Iterable[int]:
-        return channel.order(count, host=self._host, hosts=self._hosts, epoch=epoch)
+        host, hosts = self._place.share(channel.groups) or (0, 1)
+        return channel.order(count, host=host, hosts=hosts, epoch=epoch)
 
     def _streamed(self, channel: Channel) -> Callable[[int], Generator[bytes]]:
         """Look at what a channel holds, once, and give what makes the stream of an epoch of it."""

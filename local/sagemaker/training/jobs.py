@@ -86,7 +86,7 @@ class TrainingJobs:
     def create(self, params: dict[str, Any]) -> dict[str, Any]:
         """Answer CreateTrainingJob; the job runs in the background."""
         around = self._around
-        check(params, around.runtime, around.aws.account)
+        check(params, around.runtime, around.aws.account, around.limits)
         name = params["TrainingJobName"]
         self._jobs.refuse_taken(name)
         role = Role(around.aws, around.arns, params["RoleArn"])

@@ -3,7 +3,7 @@
 import re
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from local.sagemaker.roles import CALL_ERRORS, CallFailed, Role
@@ -21,7 +21,7 @@ class Metrics:
         self._host = host
         self._patterns = [(d["Name"], re.compile(d["Regex"])) for d in definitions]
         self._pending: list[dict[str, Any]] = []
-        self._final: dict[str, dict[str, Any]] = {}
+        self._last: dict[str, dict[str, Any]] = {}
         self._last_sent = time.monotonic()
         self._lock = threading.Lock()
 
@@ -57,10 +57,10 @@ class Metrics:
             except (*CALL_ERRORS, CallFailed) as error:
                 raise self._role.failure(error, "cloudwatch:PutMetricData", "*") from error
 
-    def final(self) -> list[dict[str, Any]]:
-        """Give the last value of each metric, as DescribeTrainingJob shows them."""
+    def last(self) -> dict[str, dict[str, Any]]:
+        """Give the last value of each metric by its name."""
         with self._lock:
-            return [self._final[name] for name in sorted(self._final)]
+            return dict(self._last)
 
     def _add(self, name: str, value: float, at: float) -> None:
         datum = {
@@ -71,7 +71,17 @@ class Metrics:
         }
         with self._lock:
             self._pending.append(datum)
-            self._final[name] = {"MetricName": name, "Value": value, "Timestamp": at}
+            self._last[name] = {"MetricName": name, "Value": value, "Timestamp": at}
+
+
+def final(hosts: Iterable[Metrics]) -> list[dict[str, Any]]:
+    """Give the last value that any host had of each metric, as DescribeTrainingJob shows them."""
+    found: dict[str, dict[str, Any]] = {}
+    for host in hosts:
+        for name, datum in host.last().items():
+            if name not in found or datum["Timestamp"] > found[name]["Timestamp"]:
+                found[name] = datum
+    return [found[name] for name in sorted(found)]
 
 
 def _number(match: re.Match[str]) -> float | None:

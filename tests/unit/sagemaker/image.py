@@ -14,7 +14,10 @@ BASE = Path(os.environ["SAGEMAKER_BASE_DIR"])
 def train() -> None:
     config = BASE / "input" / "config"
     asked = json.loads((config / "hyperparameters.json").read_text())
-    (BASE / "model" / "seen.json").write_text(
+    host = json.loads((config / "resourceconfig.json").read_text())["current_host"]
+    # What is meant for one host only begins with its name.
+    asked |= {k.removeprefix(f"{host}."): v for k, v in asked.items() if k.startswith(f"{host}.")}
+    (BASE / "model" / f"seen-{host}.json").write_text(
         json.dumps(
             {
                 "configs": {p.name: json.loads(p.read_text()) for p in config.iterdir()},
@@ -46,6 +49,9 @@ def train() -> None:
             signal.SIG_IGN if code < 0 else lambda *_: os._exit(code),
         )
     (BASE / "model" / "weights").write_text(asked.get("weights", "1"))
+    (BASE / "tmp" / "up").touch()
+    while "after" in asked and not (BASE.parent / asked["after"] / "tmp" / "up").exists():
+        time.sleep(0.01)
     if "sleep" in asked:
         print("sleeping", flush=True)
         time.sleep(float(asked["sleep"]))

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import boto3
 from botocore.exceptions import ClientError
 from botocore.model import OperationModel
+from types_boto3_s3 import S3Client
 
 from local.sagemaker.limits import Limits
 from local.sagemaker.ports import AccessDenied, Credentials
@@ -169,6 +170,14 @@ def until(condition: Callable[[], _T], timeout: float = 15) -> _T:
             return found
         time.sleep(0.02)
     raise AssertionError(f"not within {timeout} s")
+
+
+def content(bucket: S3Client, job: dict[str, Any], name: str = "model.tar.gz") -> dict[str, str]:
+    """What an artifact of a job holds, by name."""
+    key = f"jobs/{job['TrainingJobName']}/output/{name}"
+    body = bucket.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+        return {m.name: (tar.extractfile(m) or io.BytesIO()).read().decode() for m in tar}
 
 
 def archive(files: Mapping[str, str]) -> bytes:

@@ -81,7 +81,7 @@ def test_a_pipe_gives_all_objects_in_their_order_in_each_epoch(
     # Once the end of one is seen, it is gone, and the next is there.
     assert json.loads(found["train_0.beside"]) == ["train_1"]
     assert json.loads(found["train_1.beside"]) == ["train_2"]
-    config = json.loads(found["seen.json"])["configs"]["inputdataconfig.json"]
+    config = json.loads(found["seen-algo-1.json"])["configs"]["inputdataconfig.json"]
     assert config["train"]["TrainingInputMode"] == "Pipe"
 
 
@@ -98,7 +98,7 @@ def test_a_channel_may_have_another_mode_than_its_job(
             channel("file", f"s3://{BUCKET}/train/a.csv", InputMode="File"),
         ],
     )
-    seen = json.loads(found["seen.json"])
+    seen = json.loads(found["seen-algo-1.json"])
     assert seen["files"] == {"file/a.csv": "1,2"}
     modes = {
         name: entry["TrainingInputMode"]
@@ -124,7 +124,7 @@ def test_fast_files_are_files_that_cannot_be_written(
         InputDataConfig=[channel("train", f"s3://{BUCKET}/train/", InputMode="FastFile")],
     )
     assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
-    seen = json.loads(_files(bucket, "fast")["seen.json"])
+    seen = json.loads(_files(bucket, "fast")["seen-algo-1.json"])
     assert seen["files"] == {"train/a.csv": "1,2", "train/deep/b.csv": "3,4"}
     assert seen["configs"]["inputdataconfig.json"]["train"]["TrainingInputMode"] == "FastFile"
     assert modes == {"a.csv": 0o444, "b.csv": 0o444}
@@ -214,7 +214,7 @@ def test_record_wrapping_makes_a_record_of_each_object(
     plain = channel("train", f"s3://{BUCKET}/train/", RecordWrapperType="RecordIO")
     found = _piped(sagemaker, bucket, "wrap", ("train_0", -1), InputDataConfig=[plain])
     assert _records(found["train_0"]) == [b"1,2", b"12345", b"3,4"]
-    config = json.loads(found["seen.json"])["configs"]["inputdataconfig.json"]
+    config = json.loads(found["seen-algo-1.json"])["configs"]["inputdataconfig.json"]
     assert config["train"]["RecordWrapperType"] == "RecordIO"
 
 
@@ -385,7 +385,7 @@ def _s3(**changes: Any) -> dict[str, Any]:
         ),
         ([_s3(AttributeNames=["x"])], "AttributeNames are for S3DataType AugmentedManifestFile"),
         ([_s3(S3DataType="Converse")], "reads S3Prefix, ManifestFile, AugmentedManifestFile"),
-        ([_s3(InstanceGroupNames=["g"])], "no use for InstanceGroupNames"),
+        ([_s3(InstanceGroupNames=["g"])], "instance group g, which ResourceConfig has not"),
         ([_s3(ModelAccessConfig={"AcceptEula": True})], "no use for ModelAccessConfig"),
         ([_s3(HubAccessConfig={"HubContentArn": "x"})], "no use for HubAccessConfig"),
         ([_s3(_CompressionType="Gzip")], "used only in Pipe input mode. In File mode, leave"),

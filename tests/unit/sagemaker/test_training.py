@@ -1,6 +1,5 @@
 import io
 import json
-import tarfile
 import threading
 import time
 from collections.abc import Callable
@@ -27,19 +26,13 @@ from tests.unit.sagemaker.surroundings import (
     ROLE,
     TestAws,
     channel,
+    content,
     finished,
     job_request,
     service,
     train,
     until,
 )
-
-
-def _content(bucket: S3Client, job: dict[str, Any], name: str = "model.tar.gz") -> dict[str, str]:
-    key = f"jobs/{job['TrainingJobName']}/output/{name}"
-    body = bucket.get_object(Bucket=BUCKET, Key=key)["Body"].read()
-    with tarfile.open(fileobj=io.BytesIO(body)) as tar:
-        return {m.name: (tar.extractfile(m) or io.BytesIO()).read().decode() for m in tar}
 
 
 def _statuses(aws: TestAws) -> list[tuple[str, str]]:
@@ -64,8 +57,8 @@ def test_a_job_passes_through_all_statuses_and_leaves_its_model(
     )
     assert job["CreationTime"] <= job["TrainingStartTime"] < job["TrainingEndTime"]
     assert job["BillableTimeInSeconds"] == job["TrainingTimeInSeconds"] >= 1
-    assert _content(bucket, job)["weights"] == "42"
-    assert _content(bucket, job, "output.tar.gz") == {"report.txt": "hello"}
+    assert content(bucket, job)["weights"] == "42"
+    assert content(bucket, job, "output.tar.gz") == {"report.txt": "hello"}
 
 
 def test_every_secondary_status_is_an_event_in_the_shape_of_aws(
@@ -102,7 +95,7 @@ def test_the_container_finds_what_the_contract_promises(
             channel("folder", f"s3://{BUCKET}/train"),
         ],
     )
-    seen = json.loads(_content(bucket, job)["seen.json"])
+    seen = json.loads(content(bucket, job)["seen-algo-1.json"])
     assert seen["configs"]["hyperparameters.json"] == {"num_round": "3"}
     assert seen["configs"]["inputdataconfig.json"]["train"] == {
         "ContentType": "text/csv",
@@ -132,7 +125,7 @@ def test_network_isolation_leaves_no_credentials(
     sagemaker: SageMakerService, bucket: S3Client
 ) -> None:
     job = train(sagemaker, "isolated", EnableNetworkIsolation=True)
-    environment = json.loads(_content(bucket, job)["seen.json"])["environment"]
+    environment = json.loads(content(bucket, job)["seen-algo-1.json"])["environment"]
     assert not [name for name in environment if "KEY" in name or name == "AWS_ENDPOINT_URL"]
     assert environment["AWS_REGION"] == REGION
 
@@ -147,7 +140,7 @@ def test_a_manifest_names_the_objects_of_a_channel(
         "manifest",
         InputDataConfig=[channel("train", f"s3://{BUCKET}/list.json", "ManifestFile")],
     )
-    files = json.loads(_content(bucket, job)["seen.json"])["files"]
+    files = json.loads(content(bucket, job)["seen-algo-1.json"])["files"]
     assert files["train/deep/b.csv"] == "3,4"
     assert "train/a.csv" not in files
     assert "train-manifest" in files
@@ -210,7 +203,7 @@ def test_a_failure_file_becomes_the_failure_reason_with_one_prefix(
     assert job["FailureReason"] == reason
     assert aws.events[-1][1]["FailureReason"] == reason
     # As on AWS, what the algorithm wrote before it failed is kept.
-    assert _content(bucket, job)["weights"] == "1"
+    assert content(bucket, job)["weights"] == "1"
 
 
 def test_a_long_failure_file_is_cut_and_the_exit_code_kept(sagemaker: SageMakerService) -> None:
@@ -254,7 +247,7 @@ def test_a_stopped_job_keeps_its_model_however_its_process_takes_sigterm(
     job = finished(sagemaker, "stop")
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "Stopped")
     assert "FailureReason" not in job
-    assert _content(bucket, job)["weights"] == "1"
+    assert content(bucket, job)["weights"] == "1"
     assert ("Stopping", "Stopping") in _statuses(aws)
     assert _statuses(aws)[-1] == ("Stopped", "Stopped")
     with pytest.raises(ServiceError, match="because the training job is in status Stopped"):
@@ -271,7 +264,7 @@ def test_a_job_past_its_runtime_is_stopped_and_its_model_kept(
         StoppingCondition={"MaxRuntimeInSeconds": 1},
     )
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
-    assert _content(bucket, job)["weights"] == "1"
+    assert content(bucket, job)["weights"] == "1"
 
 
 def test_a_job_leaves_no_process_and_no_file(sagemaker: SageMakerService, tmp_path: Path) -> None:
@@ -449,7 +442,7 @@ def test_a_role_that_sagemaker_may_not_assume_is_refused(
         ({"VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}}, "leave VpcConfig"),
         ({"EnableManagedSpotTraining": True}, "leave EnableManagedSpotTraining"),
         ({"CheckpointConfig": {"S3Uri": "s3://data/c"}}, "leave CheckpointConfig"),
-        ({"ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2}}, "2 instances"),
+        ({"ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 9}}, "9 instances"),
         ({"InputDataConfig": [channel("a", "s3://data/train")] * 2}, "must differ"),
         ({"OutputDataConfig": {"S3OutputPath": "https://data/x"}}, "s3://BUCKET/KEY"),
         (

@@ -1,0 +1,147 @@
+"""One host of a training job: its folder, its log, its metrics and its process."""
+
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from local.sagemaker import s3
+from local.sagemaker.errors import REASON_LIMIT
+from local.sagemaker.logs import LogStream
+from local.sagemaker.ports import Credentials
+from local.sagemaker.processes import Process
+from local.sagemaker.roles import CallFailed, Role
+from local.sagemaker.surroundings import Surroundings
+from local.sagemaker.training import channels, container, inputs
+from local.sagemaker.training.cluster import Place
+from local.sagemaker.training.metrics import Metrics
+
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+_PREFIXES = ("AlgorithmError:", "ClientError:", "InternalServerError:", "CapacityError:")
+
+
+class Host:
+    """A host on which a job's image runs once; `on_failure` hears of what ends it."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        job: Mapping[str, Any],
+        role: Role,
+        place: Place,
+        folder: Path,
+        *,
+        definitions: Sequence[Mapping[str, str]],
+        on_failure: Callable[[CallFailed | inputs.InputError], None],
+    ) -> None:
+        self.name = place.host
+        self.folder = folder
+        self.process: Process | None = None
+        self._around = around
+        self._job = job
+        self._role = role
+        self._place = place
+        self._on_failure = on_failure
+        self._inputs: inputs.Inputs | None = None
+        self._unmeasured = False
+        called = f"{job['TrainingJobName']}/{place.host}"
+        self.metrics = Metrics(role, called, definitions)
+        self._logs = LogStream(
+            role,
+            around.arns,
+            group=LOG_GROUP,
+            stream=f"{called}-{int(time.time())}",
+            on_failure=on_failure,
+        )
+
+    def prepare(self, storage: s3.Storage) -> None:
+        """Lay out the files of the container, open the log and fetch the data.
+
+        Raises:
+            CallFailed: for a log that the role may not write.
+            InputError: for data that cannot be had.
+        """
+        container.lay_out(self.folder, self._job, self._place)
+        self._logs.open()
+        self._inputs = inputs.Inputs(
+            channels.of(self._job, self._place),
+            storage,
+            self.folder / "input" / "data",
+            self._place,
+            on_failure=self._on_failure,
+        )
+        self._inputs.bring()
+
+    def start(self, credentials: Credentials | None, algorithm: str) -> None:
+        """Start the image as the algorithm that it stands for; without credentials, isolated."""
+        around = self._around
+        environment = container.environment(
+            self.folder,
+            self._job,
+            self._place,
+            region=around.aws.region,
+            endpoint_url=around.aws.endpoint_url,
+            credentials=credentials,
+        )
+        self.process = around.processes.start(
+            around.runtime.command("train"),
+            environment={**environment, **around.runtime.environment(algorithm)},
+            folder=self.folder,
+            on_line=self._line,
+        )
+
+    def wait(self) -> int:
+        """Wait for the end of the image and of its metrics, and return its exit code."""
+        code = self.process.wait() if self.process else 0
+        try:
+            self.metrics.flush()
+        except CallFailed as error:
+            self._on_failure(error)
+        return code
+
+    def stop(self, grace: float) -> None:
+        """Ask the image to end, and kill it when that takes too long; returns at once."""
+        if self.process is not None:
+            self.process.stop(grace)
+
+    def kill(self) -> None:
+        """End the image at once."""
+        if self.process is not None:
+            self.process.kill()
+
+    def close(self) -> None:
+        """End the streams of data, and write what is left of the log."""
+        if self._inputs is not None:
+            self._inputs.close()
+        self._logs.close()
+
+    def reason(self) -> str:
+        """Word the FailureReason: a prefix once, the failure file, the exit code."""
+        code = self.process.exit_code if self.process else 0
+        file = self.folder / "output" / "failure"
+        text = ""
+        if file.is_file() and not file.is_symlink():
+            with file.open(errors="replace") as opened:
+                text = opened.read(REASON_LIMIT).strip()
+        where = f" on {self.name}" if len(self._place.cluster.hosts) > 1 else ""
+        if not text and code > 128:
+            names = {number.value: number.name for number in signal.Signals}
+            name = names.get(code - 128, f"signal {code - 128}")
+            text = f"The training process{where} was ended by {name}"
+        if not text:
+            text = f"The training process{where} wrote no failure file; see its log"
+        if not text.startswith(_PREFIXES):
+            text = f"AlgorithmError: {text}"
+        tail = f", exit code: {code}"
+        return text[: REASON_LIMIT - len(tail)] + tail
+
+    def _line(self, line: str) -> None:
+        self._logs.add(line)
+        if self._unmeasured:
+            return
+        try:
+            self.metrics.read(line)
+        except CallFailed as error:
+            self._unmeasured = True
+            self._on_failure(error)
