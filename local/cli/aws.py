@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
     from types_boto3_sagemaker import SageMakerClient
     from types_boto3_sagemaker_runtime import SageMakerRuntimeClient
+    from types_boto3_service_quotas import ServiceQuotasClient
     from types_boto3_ssm import SSMClient
     from types_boto3_stepfunctions import SFNClient
 
@@ -55,6 +56,11 @@ class Aws:
     def runtime(self) -> SageMakerRuntimeClient:
         """Predictions."""
         return self._session.client("sagemaker-runtime", endpoint_url=self.url, config=SETTINGS)
+
+    @cached_property
+    def service_quotas(self) -> ServiceQuotasClient:
+        """What the account is allowed, and what it asked for."""
+        return self._session.client("service-quotas", endpoint_url=self.url, config=SETTINGS)
 
     @cached_property
     def ssm(self) -> SSMClient:

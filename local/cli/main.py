@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from local.cli import demo, endpoints, logs, platform, training
+from local.cli import demo, endpoints, logs, platform, quotas, training
 from local.cli.console import told
 
 app = typer.Typer(
@@ -30,3 +30,5 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
 for panel, commands in PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(told(command))
+
+app.add_typer(quotas.app, name="quota", rich_help_panel="The platform")

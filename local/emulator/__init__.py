@@ -9,11 +9,12 @@ environment
     never used.
 running
     `ministack.app.app` behind an ASGI front with this project's own paths (/_smp/ready,
-    /_smp/calls, /_smp/faults); `core.lambda_runtime.reset` ends the workers.
-services, sagemaker
+    /_smp/calls, /_smp/quotas, /_smp/faults); `core.lambda_runtime.reset` ends the workers.
+services, sagemaker, service_quotas
     `app.SERVICE_HANDLERS`, `core.router.SERVICE_PATTERNS` and `detect_service` in both modules:
-    sagemaker and runtime.sagemaker sign with one credential scope. `core.iam_evaluator.enforce`
-    is called with the permissions that the service names, among them iam:PassRole.
+    sagemaker and runtime.sagemaker sign with one credential scope, which servicequotas does not.
+    `core.iam_evaluator.enforce` is called with the permissions that the service names, among them
+    iam:PassRole.
 signatures
     `core.iam_evaluator.pin_signed_request` and `enforce`: the root key needs its secret, and S3 a
     signature.

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 from local.emulator import identity, sagemaker
 from local.emulator.calls import CALLS
 from local.emulator.environment import HOST, Settings
+from local.sagemaker.errors import ServiceError
 
 _GRACE_SECONDS = 8.0
 _logger = logging.getLogger("smp")
@@ -30,6 +31,7 @@ def install(service: Any, settings: Settings) -> None:
         encryption,
         events,
         functions,
+        service_quotas,
         signatures,
         step_functions,
     )
@@ -41,6 +43,7 @@ def install(service: Any, settings: Settings) -> None:
     condition_keys.install()
     encryption.install()
     sagemaker.mount(service)
+    service_quotas.mount(service.service_quotas)
     functions.install(settings)
     step_functions.install(service)
     events.install()
@@ -157,10 +160,18 @@ def _own(service: Any, scope: Any, body: bytes) -> tuple[int, Any]:
         return 200, {"ready": True, "pid": os.getpid()}
     if route == ("GET", "calls"):
         return 200, CALLS.found(query.get("principal", ""), float(query.get("since", 0)))
+    if route == ("GET", "quotas"):
+        return 200, service.service_quotas.table()
+    if route == ("POST", "quotas"):
+        try:
+            return 200, service.service_quotas.administer(json.loads(body or b"{}"))
+        except (ValueError, TypeError, ServiceError) as error:
+            return 400, {"error": str(error)}
     if route == ("POST", "faults"):
         try:
             service.faults.configure(json.loads(body or b"{}"))
         except (ValueError, TypeError) as error:
             return 400, {"error": str(error)}
         return 200, {}
-    return 404, {"error": "Known here: GET ready, GET calls, POST faults, all under /_smp/."}
+    known = "GET ready, GET calls, GET quotas, POST quotas, POST faults"
+    return 404, {"error": f"Known here: {known}, all under /_smp/."}

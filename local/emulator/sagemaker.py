@@ -21,7 +21,7 @@ def mount(service: Any) -> None:
         method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
     ) -> Response:
         operation = headers.get("x-amz-target", "").rpartition(".")[2]
-        refused = _refusal(service, operation, headers, body, query)
+        refused = refusal(service, operation, headers, body, query)
         if refused:
             return refused
         status, out_headers, out = await service.handle(method, path, headers, body, query)
@@ -45,7 +45,7 @@ def mount(service: Any) -> None:
             value = headers.get(f"x-amzn-sagemaker-{_dashed(name)}")
             if value:
                 document[name] = value
-        refused = _refusal(service, operation, headers, json.dumps(document).encode(), query)
+        refused = refusal(service, operation, headers, json.dumps(document).encode(), query)
         if refused:
             return refused
         status, out_headers, out = await service.handle_runtime(method, path, headers, body, query)
@@ -73,7 +73,7 @@ def _killed() -> Response:
     return _error(500, "InternalFailure", message)
 
 
-def _refusal(
+def refusal(
     service: Any, operation: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
 ) -> Response | None:
     """The AccessDeniedException for a caller that may not do this, or None.

@@ -43,10 +43,10 @@ def not_offered(operation: str, offered: str) -> ServiceError:
     )
 
 
-def unknown_operation(operation: str) -> ServiceError:
-    """No SageMaker has this operation."""
+def unknown_operation(operation: str, service: str = "SageMaker") -> ServiceError:
+    """No service of the name has this operation."""
     return ServiceError(
-        "UnknownOperationException", f"SageMaker has no operation {operation!r}.", 404
+        "UnknownOperationException", f"{service} has no operation {operation!r}.", 404
     )
 
 

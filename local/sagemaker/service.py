@@ -1,15 +1,11 @@
 """The SageMaker service: its API, its jobs and its endpoints, on one folder of state."""
 
-import asyncio
-import json
-import logging
-import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from local.sagemaker import errors, permissions, validation
+from local.sagemaker import errors, permissions, validation, wire
 from local.sagemaker.arns import Arns
 from local.sagemaker.endpoints.endpoints import Endpoints
 from local.sagemaker.endpoints.invocation import Invocations
@@ -23,20 +19,18 @@ from local.sagemaker.models import EndpointConfigs, Models
 from local.sagemaker.permissions import Permission
 from local.sagemaker.ports import Aws
 from local.sagemaker.processes import Processes
+from local.sagemaker.quotas import Quotas
 from local.sagemaker.registry import Registry
+from local.sagemaker.service_quotas import ServiceQuotas
 from local.sagemaker.store import Store
 from local.sagemaker.surroundings import Surroundings
 from local.sagemaker.tags import Tags
 from local.sagemaker.training.jobs import TrainingJobs
 
-Answer = tuple[int, dict[str, str], bytes]
 Operation = Callable[[dict[str, Any], str], dict[str, Any]]
 
-_CONTENT_TYPE = "application/x-amz-json-1.1"
 # Operations wait for S3 and other services of the platform, which are asked over HTTP.
 _AT_ONCE = 32
-
-_log = logging.getLogger(__name__)
 
 
 class SageMakerService:
@@ -55,9 +49,10 @@ class SageMakerService:
         self._arns = Arns(aws.region, aws.account)
         self._store = Store(state / "sagemaker.sqlite")
         self._processes = Processes(self._store)
+        self.quotas = Quotas(self._store)
         limits = limits or Limits()
         around = Surroundings(
-            aws, self._arns, runtime or AlgorithmsRuntime(), self._processes, limits
+            aws, self._arns, runtime or AlgorithmsRuntime(), self._processes, limits, self.quotas
         )
         tags = Tags(self._store)
         events = Events(aws, self.faults)
@@ -79,6 +74,9 @@ class SageMakerService:
             measures=self._measures,
         )
         self._workers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="sagemaker")
+        self.service_quotas = ServiceQuotas(
+            self._store, self.quotas, self._arns, self.faults, self._workers
+        )
         self._operations = _operations(self.jobs, models, configs, self.endpoints, registry, tags)
 
     def start(self) -> None:
@@ -128,28 +126,14 @@ class SageMakerService:
         query: object = None,
         *,
         caller_arn: str = "",
-    ) -> Answer:
+    ) -> wire.Answer:
         """Answer a control plane request of the JSON 1.1 protocol."""
-        target = next((v for k, v in headers.items() if k.lower() == "x-amz-target"), "")
-        # An operation of another service is none of this one.
-        operation = target.removeprefix("SageMaker.") or f"{method} {path}"
-        try:
-            params = _parsed(body)
-            loop = asyncio.get_running_loop()
-            result = await loop.run_in_executor(
-                self._workers, lambda: self.call(operation, params, caller_arn=caller_arn)
-            )
-        except ServiceError as error:
-            return _answer(
-                error.status,
-                {"__type": error.code, "message": error.message},
-                {"x-amzn-ErrorType": error.code},
-            )
-        except Exception as error:
-            _log.exception("%s", operation)
-            message = f"{type(error).__name__}: {error}"
-            return _answer(500, {"__type": "InternalFailure", "message": message})
-        return _answer(200, result)
+        return await wire.answered(
+            self._workers,
+            wire.operation(headers, "SageMaker.") or f"{method} {path}",
+            body,
+            lambda operation, params: self.call(operation, params, caller_arn=caller_arn),
+        )
 
     async def handle_runtime(
         self,
@@ -158,7 +142,7 @@ class SageMakerService:
         headers: Mapping[str, str],
         body: bytes,
         query: object = None,
-    ) -> Answer:
+    ) -> wire.Answer:
         """Answer `POST /endpoints/NAME/invocations`."""
         return await self._invocations.answer(method, path, headers, body)
 
@@ -213,27 +197,3 @@ def _operations(
         return lambda params, caller: handler(params)
 
     return {name: ignoring(handler) for name, handler in without_caller.items()} | with_caller
-
-
-def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        params = json.loads(body or b"{}")
-    except ValueError as error:
-        raise ServiceError("SerializationException", f"The body is no JSON: {error}") from error
-    if not isinstance(params, dict):
-        raise ServiceError("SerializationException", "The body is no JSON object.")
-    return params
-
-
-def _answer(
-    status: int, document: Mapping[str, Any], headers: Mapping[str, str] | None = None
-) -> Answer:
-    return (
-        status,
-        {
-            "Content-Type": _CONTENT_TYPE,
-            "x-amzn-RequestId": str(uuid.uuid4()),
-            **(headers or {}),
-        },
-        json.dumps(document).encode(),
-    )

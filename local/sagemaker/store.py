@@ -46,6 +46,15 @@ class Store:
             )
             return cursor.rowcount == 1
 
+    def add_unless(
+        self, kind: str, name: str, document: Document, conflicts: Callable[[Document], bool]
+    ) -> bool:
+        """Keep a new document, or answer False when one of its kind conflicts with it."""
+        with self._lock:
+            if any(conflicts(other) for other in self.all(kind)):
+                return False
+            return self.add(kind, name, document)
+
     def get(self, kind: str, name: str) -> Document | None:
         """Find the document, or None."""
         with self._lock:

@@ -7,6 +7,7 @@ from local.sagemaker.images import Runtime
 from local.sagemaker.limits import Limits
 from local.sagemaker.ports import Aws
 from local.sagemaker.processes import Processes
+from local.sagemaker.quotas import Quotas
 
 
 @dataclass(frozen=True)
@@ -18,3 +19,4 @@ class Surroundings:
     runtime: Runtime
     processes: Processes
     limits: Limits
+    quotas: Quotas

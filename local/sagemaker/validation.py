@@ -1,4 +1,4 @@
-"""Checks requests against botocore's own model of SageMaker, with AWS's wording."""
+"""Checks requests against botocore's own models of services, with AWS's wording."""
 
 import functools
 import re
@@ -14,30 +14,32 @@ from local.sagemaker.errors import ServiceError, invalid, unknown_operation
 
 
 @functools.cache
-def service_model() -> ServiceModel:
-    """Load AWS's description of the SageMaker API."""
-    return botocore.session.get_session().get_service_model("sagemaker")
+def service_model(service: str = "sagemaker") -> ServiceModel:
+    """Load AWS's description of an API."""
+    return botocore.session.get_session().get_service_model(service)
 
 
-def operation_model(operation: str) -> OperationModel:
+def operation_model(operation: str, service: str = "sagemaker") -> OperationModel:
     """Find the description of an operation.
 
     Raises:
-        ServiceError: when SageMaker has no such operation.
+        ServiceError: when the service has no such operation.
     """
-    model = service_model()
+    model = service_model(service)
     if operation not in model.operation_names:
-        raise unknown_operation(operation)
+        raise unknown_operation(operation, model.metadata["serviceId"])
     return model.operation_model(operation)
 
 
-def checked(operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
+def checked(
+    operation: str, params: Mapping[str, Any], service: str = "sagemaker"
+) -> dict[str, Any]:
     """Return the parameters as the operations take them: valid, and times in epoch seconds.
 
     Raises:
         ServiceError: worded as AWS words it; every problem of the request at once.
     """
-    shape = operation_model(operation).input_shape
+    shape = operation_model(operation, service).input_shape
     if shape is None:
         return {}
     given = {name: value for name, value in params.items() if value is not None}

@@ -1,10 +1,12 @@
 """The operations on endpoints."""
 
+import copy
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from local.sagemaker import quotas
 from local.sagemaker.endpoints import plans
 from local.sagemaker.endpoints.records import Records
 from local.sagemaker.endpoints.rollouts import LiveEndpoint, Rollouts
@@ -29,7 +31,7 @@ class Endpoints:
         around: Surroundings,
         folder: Path,
     ) -> None:
-        self._records = Records(store, around.arns, tags, events)
+        self._records = Records(store, around.arns, tags, events, around.quotas)
         self._rollouts = Rollouts(self._records, around, folder)
         self._models = models
         self._configs = configs
@@ -85,6 +87,7 @@ class Endpoints:
         endpoint = self._records.begin(
             name,
             "Updating",
+            adding=quotas.of_plan(plan),
             PendingDeploymentSummary={
                 "EndpointConfigName": plan["config"],
                 "ProductionVariants": plans.shown_variants(plan),
@@ -102,6 +105,7 @@ class Endpoints:
         name = params["EndpointName"]
         self._records.get(name)
         plan = self._records.plan(name) or {"variants": []}
+        before = copy.deepcopy(plan)
         known = {variant["name"]: variant for variant in plan["variants"]}
         for wanted in params["DesiredWeightsAndCapacities"]:
             variant = known.get(wanted["VariantName"])
@@ -117,7 +121,8 @@ class Endpoints:
                 raise invalid(too_many_instances(wanted["VariantName"], count, self._around.limits))
             variant["instances"] = count
             variant["weight"] = wanted.get("DesiredWeight", variant["weight"])
-        endpoint = self._records.begin(name, "Updating")
+        adding = quotas.of_rescaling(before, plan)
+        endpoint = self._records.begin(name, "Updating", adding=adding)
         self._rollouts.rebalance(name, plan)
         return {"EndpointArn": endpoint["EndpointArn"]}
 

@@ -23,6 +23,7 @@ def drawn_up(config: Mapping[str, Any], models: Models, runtime: Runtime) -> Doc
                 "environment": container.get("Environment", {}),
                 "role": model["ExecutionRoleArn"],
                 "isolated": model.get("EnableNetworkIsolation", False),
+                "instance_type": variant["InstanceType"],
                 "instances": variant["InitialInstanceCount"],
                 "weight": variant.get("InitialVariantWeight", 1.0),
                 "startup": variant.get("ContainerStartupHealthCheckTimeoutInSeconds"),

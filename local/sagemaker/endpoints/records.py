@@ -3,12 +3,15 @@
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
+from local.sagemaker import quotas
 from local.sagemaker.arns import Arns
 from local.sagemaker.endpoints import plans
 from local.sagemaker.errors import invalid
 from local.sagemaker.events import Events
+from local.sagemaker.quotas import Demand, Quotas
 from local.sagemaker.resources import Resources
 from local.sagemaker.store import Document, Store
 from local.sagemaker.tags import Tags
@@ -21,7 +24,9 @@ _IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleti
 class Records:
     """Keeps endpoints, and tells of every new status."""
 
-    def __init__(self, store: Store, arns: Arns, tags: Tags, events: Events) -> None:
+    def __init__(
+        self, store: Store, arns: Arns, tags: Tags, events: Events, allowed: Quotas
+    ) -> None:
         self._endpoints = Resources(
             store,
             arns,
@@ -33,6 +38,7 @@ class Records:
         )
         self._store = store
         self._events = events
+        self._quotas = allowed
         self._frozen = threading.Event()
         self.find = self._endpoints.find
         self.get = self._endpoints.get
@@ -43,17 +49,19 @@ class Records:
         """Keep a new endpoint that is being created.
 
         Raises:
-            ServiceError: when the name is taken, or the tags are not allowed.
+            ServiceError: when the name is taken, the tags are not allowed, or a quota is exceeded.
         """
-        endpoint = self._endpoints.create(
-            params,
-            {
-                "EndpointConfigName": params["EndpointConfigName"],
-                "EndpointStatus": "Creating",
-                "LastModifiedTime": time.time(),
-            },
-        )
-        self.keep_plan(params["EndpointName"], plan)
+        self._endpoints.refuse_taken(params["EndpointName"])
+        with self._quotas.room(quotas.of_plan(plan)):
+            endpoint = self._endpoints.create(
+                params,
+                {
+                    "EndpointConfigName": params["EndpointConfigName"],
+                    "EndpointStatus": "Creating",
+                    "LastModifiedTime": time.time(),
+                },
+            )
+            self.keep_plan(params["EndpointName"], plan)
         self._tell(endpoint)
         return endpoint
 
@@ -63,12 +71,20 @@ class Records:
         status: str,
         *,
         in_progress_ok: tuple[str, ...] = (),
+        adding: Demand | None = None,
         **changes: object,
     ) -> Document:
         """Move an endpoint that is at rest into a state of change.
 
+        Args:
+            name: The endpoint.
+            status: Its state until the change is over.
+            in_progress_ok: Other changes that may be cut off by this one.
+            adding: The instances that it takes beside those it has, until the change is over.
+            changes: What else is written into its record.
+
         Raises:
-            ServiceError: when there is none of the name, or it is not at rest.
+            ServiceError: when there is none of the name, it is not at rest, or a quota is exceeded.
         """
         self.get(name)
 
@@ -79,7 +95,10 @@ class Records:
             endpoint.update(EndpointStatus=status, LastModifiedTime=time.time(), **changes)
             endpoint.pop("FailureReason", None)
 
-        changed = self._endpoints.change(name, edit)
+        with self._quotas.room(adding) if adding else nullcontext():
+            changed = self._endpoints.change(name, edit)
+            if adding and changed:
+                self._quotas.add(name, adding)
         if changed is None:
             return self.get(name)
         self._tell(changed)

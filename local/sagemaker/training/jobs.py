@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from local.sagemaker import threads
+from local.sagemaker import quotas, threads
 from local.sagemaker.errors import in_use, internal_reason, invalid
 from local.sagemaker.events import Events
 from local.sagemaker.faults import Faults
@@ -106,7 +106,8 @@ class TrainingJobs:
             "LastModifiedTime": now,
         }
         members["StoppingCondition"].setdefault("MaxRuntimeInSeconds", _LONGEST)
-        job = self._jobs.create(params, members)
+        with around.quotas.room(quotas.of_job(params)):
+            job = self._jobs.create(params, members)
         self._tell(job)
         self._begin(name, job)
         return {"TrainingJobArn": job["TrainingJobArn"]}

@@ -4,8 +4,16 @@ import json
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from local.sagemaker import faults
+from local.sagemaker.arns import Arns
+from local.sagemaker.quotas import Quotas
+from local.sagemaker.service_quotas import ServiceQuotas
+from local.sagemaker.store import Store
 
 ACCOUNT = "000000000000"
 ARN = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}"
@@ -46,9 +54,17 @@ class Faults:
 class FakeSageMaker:
     """Endpoints are in service at once, unless their configuration's name has `bad` in a tag."""
 
-    def __init__(self) -> None:
+    def __init__(self, state: Path) -> None:
         self.faults = Faults()
         self.closed = False
+        store = Store(state / "fake.sqlite")
+        self.service_quotas = ServiceQuotas(
+            store,
+            Quotas(store),
+            Arns("us-east-1", ACCOUNT),
+            faults.Faults(),
+            ThreadPoolExecutor(2),
+        )
         self._things: dict[tuple[str, str], dict[str, Any]] = {}
         self._lock = threading.Lock()
 

@@ -8,4 +8,4 @@ from tests.contract.emulator.fake_sagemaker import FakeSageMaker
 
 settings = server._settings(sys.argv[1:])
 environment.prepare(settings)
-sys.exit(running.serve(settings, lambda _: FakeSageMaker()))
+sys.exit(running.serve(settings, lambda given: FakeSageMaker(given.state)))

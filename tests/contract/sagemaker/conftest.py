@@ -13,7 +13,7 @@ from local.sagemaker.service import SageMakerService
 from tests.unit.sagemaker.conftest import aws, bucket, moto, sagemaker
 from tests.unit.sagemaker.surroundings import REGION
 
-__all__ = ["aws", "bucket", "client", "moto", "runtime", "sagemaker"]
+__all__ = ["aws", "bucket", "client", "moto", "runtime", "sagemaker", "through"]
 
 
 class _Raw:
@@ -28,11 +28,10 @@ class _Raw:
         return body
 
 
-def _through(service: SageMakerService, runtime: bool) -> Callable[..., Any]:
-    """Answer what botocore would send, by the service; botocore itself writes and reads it."""
+def through(handle: Callable[..., Any]) -> Callable[..., Any]:
+    """Answer what botocore would send, by a service; botocore itself writes and reads it."""
 
     def send(request: AWSPreparedRequest, **_: object) -> AWSResponse:
-        handle = service.handle_runtime if runtime else service.handle
         headers = {
             name: value.decode() if isinstance(value, bytes) else value
             for name, value in request.headers.items()
@@ -40,7 +39,7 @@ def _through(service: SageMakerService, runtime: bool) -> Callable[..., Any]:
         body: Any = request.body or b""
         sent = body.encode() if isinstance(body, str) else bytes(body)
         path = urlsplit(request.url).path
-        status, answered, raw = asyncio.run(handle(request.method, path, headers, sent, {}))
+        status, answered, raw = asyncio.run(handle(request.method, path, headers, sent))
         received: Any = HeadersDict(answered)
         return AWSResponse(request.url, status, received, _Raw(raw))
 
@@ -50,12 +49,12 @@ def _through(service: SageMakerService, runtime: bool) -> Callable[..., Any]:
 @pytest.fixture
 def client(sagemaker: SageMakerService) -> SageMakerClient:
     found = boto3.client("sagemaker", region_name=REGION)
-    found.meta.events.register_first("before-send", _through(sagemaker, False))
+    found.meta.events.register_first("before-send", through(sagemaker.handle))
     return found
 
 
 @pytest.fixture
 def runtime(sagemaker: SageMakerService) -> SageMakerRuntimeClient:
     found = boto3.client("sagemaker-runtime", region_name=REGION)
-    found.meta.events.register_first("before-send", _through(sagemaker, True))
+    found.meta.events.register_first("before-send", through(sagemaker.handle_runtime))
     return found

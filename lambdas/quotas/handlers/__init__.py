@@ -1,0 +1,1 @@
+"""One module a function: read the event, call the logic, write what it decided."""
