@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from local.emulator import identity
-from local.emulator.environment import ACCOUNT, REGION
+from local.emulator.environment import ACCOUNT, REGION, ROOT_ACCESS_KEY, ROOT_SECRET_KEY
 from local.sagemaker.ports import AccessDenied, Credentials
 
 SERVICE = "sagemaker.amazonaws.com"
@@ -31,13 +31,19 @@ class EmulatorAws:
         """
         return Credentials(*self._session(role_arn))
 
+    def own_client(self, service: str) -> Any:
+        """A client of the service itself, which acts as the account's root does."""
+        return self._client(service, ROOT_ACCESS_KEY, ROOT_SECRET_KEY, None)
+
     def client(self, service: str, role_arn: str) -> Any:
         """A client that acts as the role.
 
         Raises:
             AccessDenied: when the role does not exist or does not trust SageMaker.
         """
-        key, secret, token = self._session(role_arn)
+        return self._client(service, *self._session(role_arn))
+
+    def _client(self, service: str, key: str, secret: str, token: str | None) -> Any:
         with self._lock:
             client = self._clients.get((service, key))
             if client is None:

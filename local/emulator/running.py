@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -17,8 +18,11 @@ from local.emulator import identity, sagemaker
 from local.emulator.calls import CALLS
 from local.emulator.environment import HOST, Settings
 from local.sagemaker.errors import ServiceError
+from local.sagemaker.notebooks.boot import CREDENTIALS_PATH as NOTEBOOK_CREDENTIALS
 
 _GRACE_SECONDS = 8.0
+# The SDKs ask again when a quarter of this is left.
+_CREDENTIALS_LAST = timedelta(hours=1)
 _logger = logging.getLogger("smp")
 
 
@@ -140,7 +144,10 @@ def front(service: Any) -> Callable[..., Any]:
             message = await receive()
             body += message.get("body", b"")
             more = message.get("more_body", False)
-        status, document = _own(service, scope, body)
+        if (scope["method"], scope["path"]) == ("GET", NOTEBOOK_CREDENTIALS):
+            status, document = _credentials(service, scope)
+        else:
+            status, document = _own(service, scope, body)
         await send(
             {
                 "type": "http.response.start",
@@ -151,6 +158,27 @@ def front(service: Any) -> Callable[..., Any]:
         await send({"type": "http.response.body", "body": json.dumps(document).encode()})
 
     return application
+
+
+def _credentials(service: Any, scope: Any) -> tuple[int, Any]:
+    """What the SDKs in a notebook instance ask for, as a container's SDKs ask on AWS.
+
+    Who knows the instance's own token gets the credentials of its role, and nobody else.
+    """
+    headers = {name.lower(): value for name, value in scope["headers"]}
+    try:
+        found = service.notebooks.credentials(headers.get(b"authorization", b"").decode("latin-1"))
+    except Exception as error:
+        return 403, {"code": "AccessDenied", "message": str(error)}
+    if found is None:
+        return 401, {"code": "Unauthorized", "message": "No notebook instance has this token."}
+    ends = datetime.now(UTC) + _CREDENTIALS_LAST
+    return 200, {
+        "AccessKeyId": found.access_key,
+        "SecretAccessKey": found.secret_key,
+        "Token": found.token,
+        "Expiration": ends.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
 
 
 def _own(service: Any, scope: Any, body: bytes) -> tuple[int, Any]:

@@ -11,6 +11,7 @@ from local.sagemaker.ports import Aws
 
 TRAINING_JOB = "SageMaker Training Job State Change"
 ENDPOINT = "SageMaker Endpoint State Change"
+NOTEBOOK = "SageMaker Notebook Instance State Change"
 MODEL_PACKAGE = "SageMaker Model Package State Change"
 
 _TRAINING = (
@@ -34,6 +35,22 @@ _TRAINING = (
     "SecondaryStatusTransitions",
     "ModelArtifacts",
     "FinalMetricDataList",
+)
+_NOTEBOOK = (
+    "NotebookInstanceArn",
+    "NotebookInstanceName",
+    "NotebookInstanceStatus",
+    "FailureReason",
+    "InstanceType",
+    "SubnetId",
+    "SecurityGroups",
+    "RoleArn",
+    "KmsKeyId",
+    "NetworkInterfaceId",
+    "NotebookInstanceLifecycleConfigName",
+    "LastModifiedTime",
+    "CreationTime",
+    "DirectInternetAccess",
 )
 _PACKAGE = (
     "ModelPackageGroupName",
@@ -83,6 +100,16 @@ class Events:
             detail[name] = float(_milliseconds(endpoint[name]))
         detail["Tags"] = dict(tags)
         self._send(ENDPOINT, detail, endpoint["EndpointArn"], status)
+
+    def notebook(self, notebook: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        """Tell of a new status of a notebook instance; its times are numbers of milliseconds."""
+        detail = {name: notebook[name] for name in _NOTEBOOK if notebook.get(name)}
+        for name in ("CreationTime", "LastModifiedTime"):
+            detail[name] = _milliseconds(notebook[name])
+        detail["Tags"] = dict(tags)
+        self._send(
+            NOTEBOOK, detail, notebook["NotebookInstanceArn"], notebook["NotebookInstanceStatus"]
+        )
 
     def model_package(self, package: Mapping[str, Any]) -> None:
         """Tell that a model package was made or changed; its times are ISO strings."""

@@ -28,5 +28,10 @@ class Limits:
     # How long data capture and metrics gather before they are written.
     capture_interval: float = 2
     metrics_interval: float = 5
+    # AWS ends a lifecycle script after five minutes, and a presigned URL opens for as long.
+    notebook_script: float = 300
+    notebook_startup: float = 60
+    notebook_stop: float = 5
+    presigned_url: float = 300
     # One process is run for each instance of a job or a variant, so a laptop sets a limit.
     instances: int = 8

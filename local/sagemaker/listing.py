@@ -30,9 +30,8 @@ def page(
     `name` and `status` are the members that the filters and orders of these names look at.
     """
     found = [document for document in documents if _wanted(document, params, name, status)]
-    member = {"Name": name, "Status": status, "CreationTime": "CreationTime"}[
-        params.get("SortBy", "CreationTime")
-    ]
+    sort_by = params.get("SortBy", "CreationTime")
+    member = {"Name": name, "Status": status}.get(sort_by, sort_by)
 
     def order(document: Mapping[str, Any]) -> tuple[Any, str]:
         # The ARN decides between equals, so that a page never repeats or skips one of them.

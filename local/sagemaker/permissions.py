@@ -25,13 +25,20 @@ _NAMED = {
     "EndpointConfig": ("endpoint-config", "EndpointConfigName"),
     "Endpoint": ("endpoint", "EndpointName"),
     "ModelPackageGroup": ("model-package-group", "ModelPackageGroupName"),
+    "NotebookInstance": ("notebook-instance", "NotebookInstanceName"),
+    "NotebookInstanceLifecycleConfig": (
+        "notebook-instance-lifecycle-config",
+        "NotebookInstanceLifecycleConfigName",
+    ),
+    "CodeRepository": ("code-repository", "CodeRepositoryName"),
 }
 _OPERATIONS = {
     **{
         f"{verb}{noun}": kind_and_name
         for noun, kind_and_name in _NAMED.items()
-        for verb in ("Create", "Describe", "Update", "Delete", "Stop")
+        for verb in ("Create", "Describe", "Update", "Delete", "Start", "Stop")
     },
+    "CreatePresignedNotebookInstanceUrl": _NAMED["NotebookInstance"],
     "UpdateEndpointWeightsAndCapacities": _NAMED["Endpoint"],
     "InvokeEndpoint": _NAMED["Endpoint"],
     "InvokeEndpointAsync": _NAMED["Endpoint"],
@@ -66,12 +73,34 @@ def required(
         tags = _tag_context(params["Tags"])
         tags["sagemaker:TaggingAction"] = operation
         needed.append(Permission("sagemaker:AddTags", needed[0].resource, tags))
+    if operation == "CreateNotebookInstance":
+        needed += _of_a_notebook(arns, params)
     needed += [
         Permission("iam:PassRole", role, {"iam:PassedToService": PASSED_TO})
         for role in (params.get(name) for name in _ROLES)
         if isinstance(role, str) and role
     ]
     return needed
+
+
+def _of_a_notebook(arns: Arns, params: Mapping[str, Any]) -> Iterable[Permission]:
+    """What a notebook instance needs of its caller in the VPC and of the key that it names.
+
+    AWS's list is in the developer guide's "API Permissions" and in the handler permissions of
+    AWS::SageMaker::NotebookInstance.
+    """
+    if _first([params], "SubnetId"):
+        made = f"arn:aws:ec2:{arns.region}:{arns.account}:network-interface/*"
+        yield Permission("ec2:CreateNetworkInterface", made)
+        for kind in ("Vpcs", "Subnets", "SecurityGroups", "NetworkInterfaces"):
+            yield Permission(f"ec2:Describe{kind}", "*")
+    key = _first([params], "KmsKeyId")
+    if key:
+        via = {"kms:ViaService": f"sagemaker.{arns.region}.amazonaws.com"}
+        yield Permission("kms:DescribeKey", arns.key(key), via)
+        yield Permission(
+            "kms:CreateGrant", arns.key(key), {**via, "kms:GrantIsForAWSResource": "true"}
+        )
 
 
 def _is_create(operation: str) -> bool:
@@ -125,6 +154,21 @@ def _context(operation: str, params: Mapping[str, Any]) -> dict[str, str]:
         listed = variants if isinstance(variants, list) else []
         _set(context, "sagemaker:InstanceTypes", _first(listed, "InstanceType"))
         _set(context, "sagemaker:VolumeKmsKey", _first([params], "KmsKeyId"))
+    if operation in ("CreateNotebookInstance", "UpdateNotebookInstance"):
+        metadata = _section(params, "InstanceMetadataServiceConfiguration")
+        for key, section, name in (
+            ("InstanceTypes", params, "InstanceType"),
+            ("DirectInternetAccess", params, "DirectInternetAccess"),
+            ("RootAccess", params, "RootAccess"),
+            ("VolumeKmsKey", params, "KmsKeyId"),
+            ("VpcSubnets", params, "SubnetId"),
+            (
+                "MinimumInstanceMetadataServiceVersion",
+                metadata,
+                "MinimumInstanceMetadataServiceVersion",
+            ),
+        ):
+            _set(context, f"sagemaker:{key}", _first([section], name))
     if operation == "CreateModel":
         containers = params.get("Containers")
         listed = [params.get("PrimaryContainer")]

@@ -41,6 +41,12 @@ class Aws(Protocol):
             AccessDenied: when SageMaker cannot assume the role.
         """
 
+    def own_client(self, service: str) -> Any:  # noqa: ANN401 (boto3 makes the class)
+        """A boto3 client of the service itself, for what AWS's service does as itself.
+
+        What the caller asked for in this way must be among the caller's own permissions.
+        """
+
     def authorize(
         self, role_arn: str, action: str, resource: str, context: Mapping[str, str] | None = None
     ) -> None:

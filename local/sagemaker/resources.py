@@ -116,10 +116,14 @@ class Resources:
         members: Sequence[str] = (),
         *,
         default_order: str = "Descending",
+        only: Callable[[Document], bool] = lambda document: True,
     ) -> dict[str, Any]:
-        """Answer a List operation: under `answer`, name, ARN, creation and `members` of each."""
+        """Answer a List operation: under `answer`, name, ARN, creation and `members` of each.
+
+        `only` says which are listed at all, beside the filters that all listings have.
+        """
         found, more = listing.page(
-            self.all(),
+            [document for document in self.all() if only(document)],
             params,
             name=f"{self._noun}Name",
             status=f"{self._noun}Status",

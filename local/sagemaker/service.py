@@ -16,6 +16,9 @@ from local.sagemaker.faults import Faults
 from local.sagemaker.images import AlgorithmsRuntime, Runtime
 from local.sagemaker.limits import Limits
 from local.sagemaker.models import EndpointConfigs, Models
+from local.sagemaker.notebooks.instances import NotebookInstances
+from local.sagemaker.notebooks.lifecycle import LifecycleConfigs
+from local.sagemaker.notebooks.repositories import CodeRepositories
 from local.sagemaker.permissions import Permission
 from local.sagemaker.ports import Aws
 from local.sagemaker.processes import Processes
@@ -65,6 +68,11 @@ class SageMakerService:
         self.endpoints = Endpoints(
             self._store, tags, events, models, configs, around, state.absolute() / "endpoints"
         )
+        scripts = LifecycleConfigs(self._store, self._arns, tags)
+        repositories = CodeRepositories(self._store, self._arns, tags)
+        self.notebooks = NotebookInstances(
+            self._store, tags, events, scripts, repositories, around, state.absolute() / "notebooks"
+        )
         self._measures = Measures(aws, limits.metrics_interval)
         self._invocations = Invocations(
             self.endpoints.find,
@@ -77,18 +85,22 @@ class SageMakerService:
         self.service_quotas = ServiceQuotas(
             self._store, self.quotas, self._arns, self.faults, self._workers
         )
-        self._operations = _operations(self.jobs, models, configs, self.endpoints, registry, tags)
+        self._operations = _operations(
+            self.jobs, models, configs, self.endpoints, registry, tags
+        ) | _notebook_operations(self.notebooks, scripts, repositories)
 
     def start(self) -> None:
         """Take up what the state holds: endpoints come back, jobs that were cut off have failed."""
         self._processes.end_left_over()
         self.jobs.start()
         self.endpoints.start()
+        self.notebooks.start()
 
     def close(self) -> None:
-        """End every process of a job or endpoint; what is stored stays."""
+        """End every process of a job, endpoint or notebook; what is stored stays."""
         self._workers.shutdown(wait=False, cancel_futures=True)
         self.jobs.close()
+        self.notebooks.close()
         self.endpoints.close()
         self._measures.close()
         self._store.close()
@@ -193,7 +205,35 @@ def _operations(
         "UpdateModelPackage": registry.update_package,
     }
 
-    def ignoring(handler: Callable[[dict[str, Any]], dict[str, Any]]) -> Operation:
-        return lambda params, caller: handler(params)
+    return {name: _ignoring(handler) for name, handler in without_caller.items()} | with_caller
 
-    return {name: ignoring(handler) for name, handler in without_caller.items()} | with_caller
+
+def _notebook_operations(
+    notebooks: NotebookInstances, scripts: LifecycleConfigs, repositories: CodeRepositories
+) -> dict[str, Operation]:
+    """Name every operation round notebook instances."""
+    named: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+        "CreateNotebookInstance": notebooks.create,
+        "DescribeNotebookInstance": notebooks.describe,
+        "ListNotebookInstances": notebooks.list,
+        "StartNotebookInstance": notebooks.start_instance,
+        "StopNotebookInstance": notebooks.stop,
+        "UpdateNotebookInstance": notebooks.update,
+        "DeleteNotebookInstance": notebooks.delete,
+        "CreatePresignedNotebookInstanceUrl": notebooks.presigned_url,
+        "CreateNotebookInstanceLifecycleConfig": scripts.create,
+        "DescribeNotebookInstanceLifecycleConfig": scripts.describe,
+        "ListNotebookInstanceLifecycleConfigs": scripts.list,
+        "UpdateNotebookInstanceLifecycleConfig": scripts.update,
+        "DeleteNotebookInstanceLifecycleConfig": scripts.delete,
+        "CreateCodeRepository": repositories.create,
+        "DescribeCodeRepository": repositories.describe,
+        "ListCodeRepositories": repositories.list,
+        "UpdateCodeRepository": repositories.update,
+        "DeleteCodeRepository": repositories.delete,
+    }
+    return {name: _ignoring(handler) for name, handler in named.items()}
+
+
+def _ignoring(handler: Callable[[dict[str, Any]], dict[str, Any]]) -> Operation:
+    return lambda params, caller: handler(params)

@@ -37,6 +37,7 @@ LIMITS = Limits(
     restart_memory=30,
     capture_interval=0.1,
     metrics_interval=0.1,
+    notebook_stop=1,
 )
 
 
@@ -70,6 +71,10 @@ class TestAws:
                 client.meta.events.register("before-call", self._refuse)
                 self._clients[service] = client
             return self._clients[service]
+
+    def own_client(self, service: str) -> Any:
+        make: Any = boto3.client
+        return make(service, region_name=REGION)
 
     def _refuse(self, model: OperationModel, **_: object) -> None:
         name = {"ListObjectsV2": "ListBucket"}.get(model.name, model.name)

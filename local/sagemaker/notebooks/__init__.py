@@ -1,0 +1,1 @@
+"""Notebook instances: JupyterLab and lifecycle scripts, run as the notebook's role."""

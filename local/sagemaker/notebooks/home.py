@@ -1,0 +1,107 @@
+"""The folders of a notebook instance, laid out as AWS lays out /home/ec2-user."""
+
+import json
+import os
+import shutil
+import sys
+import sysconfig
+import venv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+# By these variables a lifecycle script finds its place on a laptop, where AWS has
+# /home/ec2-user and /opt/ml/metadata/resource-metadata.json.
+HOME = "SMP_NOTEBOOK_HOME"
+METADATA = "SMP_NOTEBOOK_METADATA"
+_KEPT = "SageMaker"
+# AWS's name of the kernel, so that notebooks written there find theirs here, and Jupyter's own.
+_KERNELS = {"python3": "Python 3", "conda_python3": "conda_python3"}
+# What a process needs of the platform's own environment; credentials are never among it.
+_INHERITED = ("LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
+
+
+class NotebookHome:
+    """The folder of one notebook instance; of its home only `SageMaker/` outlives a stop."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "home"
+        self.volume = self.path / _KEPT
+        self.metadata = folder / "metadata" / "resource-metadata.json"
+        self.scripts = folder / "scripts"
+        self.temporary = folder / "tmp"
+        self.environment = self.path / "anaconda3" / "envs" / "python3"
+
+    def renew(self, notebook: Mapping[str, Any]) -> None:
+        """Give the instance a fresh home round the volume that it kept."""
+        self.volume.mkdir(parents=True, exist_ok=True)
+        for entry in self.path.iterdir():
+            if entry.name != _KEPT:
+                _remove(entry)
+        for folder in (self.scripts, self.temporary):
+            _remove(folder)
+            folder.mkdir(mode=0o700)
+        self.metadata.parent.mkdir(exist_ok=True)
+        document = {
+            "ResourceArn": notebook["NotebookInstanceArn"],
+            "ResourceName": notebook["NotebookInstanceName"],
+        }
+        self.metadata.write_text(json.dumps(document), encoding="utf-8")
+        self._make_kernel()
+
+    def remove(self) -> None:
+        """Remove all of it, the volume too."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def variables(self) -> dict[str, str]:
+        """The environment of what runs in the notebook, without what concerns AWS."""
+        places = [
+            str(self.environment / "bin"),
+            str(Path(sys.executable).parent),
+            os.environ.get("PATH", os.defpath),
+        ]
+        return {
+            **{name: os.environ[name] for name in _INHERITED if name in os.environ},
+            "PATH": os.pathsep.join(places),
+            "HOME": str(self.path),
+            "SHELL": "/bin/bash",
+            "TMPDIR": str(self.temporary),
+            # The notebook's own kernels come before those of the platform's environment.
+            "JUPYTER_PREFER_ENV_PATH": "0",
+            HOME: str(self.path),
+            METADATA: str(self.metadata),
+        }
+
+    def _make_kernel(self) -> None:
+        """Make the environment of the kernel: the platform's packages, and room for others.
+
+        What is installed into it goes with the home, and never into the platform's environment.
+        """
+        venv.EnvBuilder(symlinks=True, with_pip=False).create(self.environment)
+        python = self.environment / "bin" / "python"
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        packages = self.environment / "lib" / version / "site-packages"
+        # A path in a .pth file comes after the environment's own packages, and its own .pth files
+        # are not read: this project's packages are none of the notebook's.
+        (packages / "platform.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+        pip = self.environment / "bin" / "pip"
+        pip.write_text(f'#!/bin/sh\nexec "{python}" -m pip "$@"\n')
+        pip.chmod(0o755)
+        for name, title in _KERNELS.items():
+            folder = self.path / ".local" / "share" / "jupyter" / "kernels" / name
+            folder.mkdir(parents=True)
+            specification = {
+                "argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+                "display_name": title,
+                "language": "python",
+                "metadata": {"debugger": True},
+            }
+            (folder / "kernel.json").write_text(json.dumps(specification))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,113 @@
+"""The processes of one notebook instance: what is begun in it, and all that this begins."""
+
+import contextlib
+import logging
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from local.sagemaker.notebooks.home import HOME
+
+_LINE = 256_000
+_ROUNDS = 5
+
+_log = logging.getLogger(__name__)
+
+
+class Machine:
+    """Runs commands as an instance does: what they leave behind lives on until the machine ends.
+
+    All processes are known by the home in their environment, which they hand on: a daemon that has
+    left the session and the group of the script that started it is one of them.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._lock = threading.Lock()
+        self._ended = False
+        self._begun: list[subprocess.Popen[bytes]] = []
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        folder: Path,
+        on_line: Callable[[str], None],
+        variables: Mapping[str, str] | None = None,
+    ) -> "subprocess.Popen[bytes] | None":
+        """Start a command; None when the machine has ended. `on_line` gets what it prints."""
+        with self._lock:
+            if self._ended:
+                return None
+            popen = subprocess.Popen(
+                [*command],
+                env={**self._environment, **(variables or {})},
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            self._begun.append(popen)
+        threading.Thread(target=_read, args=[popen.stdout, on_line], daemon=True).start()
+        return popen
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can be started any more."""
+        return self._ended
+
+    def end(self, grace: float) -> None:
+        """End every process of the machine: asked first, killed after the grace."""
+        with self._lock:
+            self._ended = True
+        end_all(Path(self._environment[HOME]), grace)
+        for popen in self._begun:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                popen.wait(timeout=1)
+
+
+def end_all(home: Path, grace: float) -> None:
+    """End every process of the instance with this home, whoever started it."""
+    victims = _members(home)
+    if grace > 0:
+        for process in victims:
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(signal.SIGTERM)
+        psutil.wait_procs(victims, timeout=grace)
+    # Again until there is none: one may have started another while it was ended.
+    for _ in range(_ROUNDS):
+        victims = _members(home)
+        if not victims:
+            return
+        for process in victims:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(victims, timeout=1)
+
+
+def _members(home: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(HOME) == str(home):
+                found.append(process)
+    return found
+
+
+def _read(stream: IO[bytes] | None, on_line: Callable[[str], None]) -> None:
+    """Hand on every line, also of what lives on in the background of a script that has ended."""
+    if stream is None:
+        return
+    with stream:
+        while line := stream.readline(_LINE):
+            try:
+                on_line(line.decode("utf-8", "replace").rstrip("\r\n"))
+            except Exception:
+                # A reader that ended here would end the process too, by a broken pipe.
+                _log.exception("a line of a notebook was lost")
