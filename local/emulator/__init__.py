@@ -60,6 +60,9 @@ cloudformation, cloudformation_permissions
 cloudformation_sagemaker, cloudformation_scaling
     `provisioners._RESOURCE_HANDLERS`, `_REPLACING_PROPERTIES` and `_STACK_TAG_PROPERTY`: the
     types of SageMaker and of Application Auto Scaling.
+cloudformation_notebooks
+    The same three for notebook instances, their scripts and their repositories;
+    `_CUSTOM_NAME_REPLACEMENT`, and `_replace_resource` for a repository of another URL.
 cloudformation_gaps
     `provisioners._S3_BUCKET_CONFIGURATIONS`: encryption, lifecycle, access logs, ownership and
     tags of buckets; a property that would be ignored is refused, and so is deleting a bucket

@@ -12,6 +12,7 @@ from local.emulator import (
     cloudformation_conditions,
     cloudformation_encryption,
     cloudformation_gaps,
+    cloudformation_notebooks,
     cloudformation_permissions,
     cloudformation_sagemaker,
     cloudformation_scaling,
@@ -44,6 +45,7 @@ def acting_key() -> str:
 def install(service: Any) -> None:
     """Add the resource types that are missing and evaluate every resource's permissions."""
     cloudformation_sagemaker.install(service, acting_key)
+    cloudformation_notebooks.install(service, acting_key)
     cloudformation_scaling.install()
     cloudformation_gaps.install()
     cloudformation_encryption.install()

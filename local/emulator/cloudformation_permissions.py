@@ -7,7 +7,7 @@ cannot finish without; a type that is not listed needs `service:VerbName` on all
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from local.emulator import cloudformation_scaling, identity
+from local.emulator import cloudformation_notebooks, cloudformation_scaling, identity
 from local.emulator.cloudformation_sagemaker import REPLACING, arn_of
 from local.emulator.environment import ACCOUNT, REGION, ROOT_ACCESS_KEY
 
@@ -19,6 +19,16 @@ _SAGEMAKER_KINDS = {
     "EndpointConfig": "endpoint-config",
     "Endpoint": "endpoint",
     "ModelPackageGroup": "model-package-group",
+    "NotebookInstance": "notebook-instance",
+    "NotebookInstanceLifecycleConfig": "notebook-instance-lifecycle-config",
+    "CodeRepository": "code-repository",
+}
+_SAGEMAKER_TYPES = {**REPLACING, **cloudformation_notebooks.REPLACING}
+# The others have nothing but tags that can be updated.
+_UPDATED = ("Endpoint", "NotebookInstance", "NotebookInstanceLifecycleConfig", "CodeRepository")
+_ALSO = {
+    ("NotebookInstance", "update"): ("Stop", "Start"),
+    ("NotebookInstance", "delete"): ("Stop",),
 }
 _SCALING_ROLE = (
     f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/sagemaker.application-autoscaling.amazonaws.com/"
@@ -62,7 +72,7 @@ def needed(
     service: Any, operation: str, resource_type: str, props: Props, name: str
 ) -> Iterator[Needed]:
     """Every permission of one operation on one resource."""
-    if resource_type in REPLACING:
+    if resource_type in _SAGEMAKER_TYPES:
         yield from _sagemaker(service, operation, resource_type.rpartition("::")[2], props, name)
         return
     if resource_type.startswith("Custom::"):
@@ -93,7 +103,7 @@ def _names(
             return value
     if physical_id:
         return physical_id.rpartition("/")[2] if "arn:aws:sagemaker" in physical_id else physical_id
-    if resource_type in REPLACING:
+    if resource_type in _SAGEMAKER_TYPES:
         return f"{(logical_id or '')[:50]}-*"
     name = provisioners._physical_name(stack_name or "", logical_id or "", max_len=64)
     return str(name)
@@ -105,7 +115,7 @@ def _sagemaker(
     verb = _VERBS[operation]
     params = {k: v for k, v in props.items() if k not in ("Tags", "ModelPackageGroupPolicy")}
     params[f"{kind}Name"] = name.replace("*", "000000000000")
-    if operation != "update" or kind == "Endpoint":
+    if operation != "update" or kind in _UPDATED:
         given = params if operation != "delete" else {f"{kind}Name": params[f"{kind}Name"]}
         for permission in service.required_permissions(f"{verb}{kind}", given):
             yield permission.action, permission.resource, dict(permission.context or {})
@@ -113,6 +123,8 @@ def _sagemaker(
         yield from _granted(str(props["KmsKeyId"]))
     own = arn_of(_SAGEMAKER_KINDS[kind], params[f"{kind}Name"], REGION)
     yield f"sagemaker:Describe{kind}", own, {}
+    for also in _ALSO.get((kind, operation), ()):
+        yield f"sagemaker:{also}{kind}", own, {}
     if operation != "delete" and props.get("Tags"):
         yield "sagemaker:AddTags", own, {}
     if props.get("ModelPackageGroupPolicy") and operation != "delete":

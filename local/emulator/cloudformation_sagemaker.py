@@ -40,6 +40,9 @@ _UPDATE_ONLY = (
     "RetainAllVariantProperties",
     "RetainDeploymentConfig",
 )
+# How the operations say that there is no resource of a name.
+_MISSING = ("could not find", "cannot find", "does not exist", "recordnotfound")
+_FAILED = ("Failed", "OutOfService", "UpdateRollbackFailed")
 _POLL_SECONDS = 0.1
 _WAIT_SECONDS = 3600.0
 
@@ -49,7 +52,7 @@ def install(service: Any, acting_key: Callable[[], str]) -> None:
     from ministack.services.cloudformation import provisioners
 
     for resource_type, replacing in REPLACING.items():
-        kind = _Kind(resource_type.rpartition("::")[2], service, acting_key)
+        kind = Kind(resource_type.rpartition("::")[2], service, acting_key)
         provisioners._RESOURCE_HANDLERS[resource_type] = {
             "create": kind.create,
             "update": kind.update,
@@ -105,7 +108,7 @@ def _typed(shape: Any, value: Any) -> Any:
     return value
 
 
-class _Kind:
+class Kind:
     """One SageMaker resource type; its physical id is the resource's ARN, as on AWS."""
 
     def __init__(self, kind: str, service: Any, acting_key: Callable[[], str]) -> None:
@@ -116,6 +119,7 @@ class _Kind:
         self._names: dict[str, str] = {}
 
     def create(self, logical_id: str, props: dict[str, Any], stack_name: str) -> Any:
+        """Make the resource; its ARN and attributes."""
         name_property = f"{self._kind}Name"
         name = str(props.get(name_property) or f"{logical_id[:50]}-{secrets.token_hex(6)}")
         given = {
@@ -125,8 +129,7 @@ class _Kind:
         arn = str(answer[f"{self._kind}Arn"])
         self._names[arn] = name
         try:
-            if self._kind == "Endpoint":
-                self._settled(name)
+            self._made(name)
             if props.get("ModelPackageGroupPolicy"):
                 self._put_policy(name, props["ModelPackageGroupPolicy"])
         except Exception:
@@ -144,9 +147,9 @@ class _Kind:
         stack_name: str,
         logical_id: str | None = None,
     ) -> Any:
+        """Change the resource in place; its ARN and attributes."""
         name = self._name(physical_id)
-        if self._kind == "Endpoint":
-            self._update_endpoint(name, new)
+        self._change(name, old, new)
         if self._kind == "ModelPackageGroup":
             before, after = old.get("ModelPackageGroupPolicy"), new.get("ModelPackageGroupPolicy")
             if after and after != before:
@@ -157,15 +160,34 @@ class _Kind:
         return physical_id, self._attributes(physical_id, name)
 
     def delete(self, physical_id: str, props: dict[str, Any]) -> None:
+        """Delete the resource; one that is gone already is none to complain of."""
         name = self._name(physical_id)
         try:
+            self._before_deletion(name)
             self._call(f"Delete{self._kind}", {f"{self._kind}Name": name})
         except ValueError as error:
             if not _is_missing(str(error)):
                 raise
+        self._deleted(name)
+        self._names.pop(physical_id, None)
+
+    def _made(self, name: str) -> None:
+        """Wait until the resource can be used."""
+        if self._kind == "Endpoint":
+            self._settled(name)
+
+    def _change(self, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        """Change what can be changed in place, and wait for it."""
+        if self._kind == "Endpoint":
+            self._update_endpoint(name, new)
+
+    def _before_deletion(self, name: str) -> None:
+        """Bring the resource into a state in which it can be deleted."""
+
+    def _deleted(self, name: str) -> None:
+        """Wait until the resource is gone."""
         if self._kind == "Endpoint":
             self._gone(name)
-        self._names.pop(physical_id, None)
 
     def _update_endpoint(self, name: str, new: Mapping[str, Any]) -> None:
         wanted = new["EndpointConfigName"]
@@ -182,17 +204,24 @@ class _Kind:
             )
 
     def _settled(self, name: str) -> dict[str, Any]:
-        """The endpoint once it is in service; its own reason when it does not get there."""
+        """The resource once it is in service; its own reason when it does not get there."""
+        found = self._reached(name, "InService", *_FAILED)
+        if found[f"{self._kind}Status"] in _FAILED:
+            raise ValueError(
+                found.get("FailureReason")
+                or f"{self._kind} {name} is {found[f'{self._kind}Status']}."
+            )
+        return found
+
+    def _reached(self, name: str, *statuses: str) -> dict[str, Any]:
+        """The resource once it has one of the statuses."""
         deadline = time.monotonic() + _WAIT_SECONDS
         while time.monotonic() < deadline:
             found = self._describe(name)
-            status = found["EndpointStatus"]
-            if status == "InService":
+            if found[f"{self._kind}Status"] in statuses:
                 return found
-            if status in ("Failed", "OutOfService", "UpdateRollbackFailed"):
-                raise ValueError(found.get("FailureReason") or f"Endpoint {name} is {status}.")
             time.sleep(_POLL_SECONDS)
-        raise ValueError(f"Endpoint {name} did not settle within {_WAIT_SECONDS:.0f} s.")
+        raise ValueError(f"{self._kind} {name} did not settle within {_WAIT_SECONDS:.0f} s.")
 
     def _gone(self, name: str) -> None:
         deadline = time.monotonic() + _WAIT_SECONDS
@@ -258,7 +287,7 @@ class _Kind:
 
 def _is_missing(message: str) -> bool:
     lowered = message.lower()
-    return "could not find" in lowered or "does not exist" in lowered
+    return any(words in lowered for words in _MISSING)
 
 
 def arn_of(kind: str, name: str, region: str) -> str:
