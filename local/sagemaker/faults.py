@@ -16,7 +16,11 @@ class Faults:
     - `drop_events`, `duplicate_events`: how many of the next events are lost or sent twice.
     - `event_status`: these two hold only for events of this status, such as Completed.
     - `delay_seconds`: every control plane answer comes this much later.
-    - `capacity`: how many of the next training jobs fail with AWS's capacity error.
+    - `capacity`: how many of the next training jobs fail with AWS's capacity error; managed spot
+      training waits instead.
+    - `interrupt_spot`: how many times managed spot training that runs now, or next, is interrupted.
+    - `spot_wait_seconds`: for so long managed spot training waits for instances, each time.
+    - `lose_host`: how many of the training jobs that run now, or next, lose a host.
     - `throttle`: operation -> how many of its next calls are throttled.
     - `drop_response`: operation -> how many of its next calls take effect and are not answered.
     - `kill_caller`: operation -> how many of its next calls take effect and cost the function that
@@ -28,6 +32,9 @@ class Faults:
     event_status: str = ""
     delay_seconds: float = 0.0
     capacity: int = 0
+    interrupt_spot: int = 0
+    spot_wait_seconds: float = 0.0
+    lose_host: int = 0
     throttle: dict[str, int] = field(default_factory=dict)
     drop_response: dict[str, int] = field(default_factory=dict)
     kill_caller: dict[str, int] = field(default_factory=dict)
@@ -75,10 +82,15 @@ class Faults:
 
     def out_of_capacity(self) -> bool:
         """Whether the next training job finds no instance."""
-        with self._lock:
-            short = self.capacity > 0
-            self.capacity -= short
-            return short
+        return self._take("capacity")
+
+    def interrupts_spot(self) -> bool:
+        """Whether managed spot training that runs loses its instances now."""
+        return self._take("interrupt_spot")
+
+    def loses_host(self) -> bool:
+        """Whether training that runs loses a host now."""
+        return self._take("lose_host")
 
     def throttles(self, operation: str) -> bool:
         """Whether this call is one too many."""
@@ -91,6 +103,13 @@ class Faults:
     def kills_caller(self, operation: str) -> bool:
         """Whether this call's caller dies before it is answered."""
         return self._count_down(self.kill_caller, operation)
+
+    def _take(self, name: str) -> bool:
+        with self._lock:
+            left: int = getattr(self, name)
+            if left > 0:
+                setattr(self, name, left - 1)
+            return left > 0
 
     def _count_down(self, counts: dict[str, int], operation: str) -> bool:
         with self._lock:

@@ -20,6 +20,9 @@ class Runtime(Protocol):
     def metric_definitions(self, algorithm: str) -> list[dict[str, str]]:
         """List the metrics that AWS's own image of the algorithm reports."""
 
+    def keeps_checkpoints(self, algorithm: str) -> bool:
+        """Whether AWS's own image of the algorithm goes on from checkpoints."""
+
     def command(self, action: str) -> Sequence[str]:
         """Give the command that acts as the image's `train` or `serve`."""
 
@@ -49,6 +52,13 @@ class AlgorithmsRuntime:
 
         found: Sequence[Any] = catalog.algorithm(algorithm).metrics
         return [{"Name": metric.name, "Regex": metric.regex} for metric in found]
+
+    def keeps_checkpoints(self, algorithm: str) -> bool:
+        """Look the algorithm up in the catalogue."""
+        from algorithms import catalog
+
+        kept: bool = catalog.algorithm(algorithm).checkpoints
+        return kept
 
     def command(self, action: str) -> Sequence[str]:
         """Run the toolkit under the interpreter that runs the platform."""

@@ -12,6 +12,9 @@ class Limits:
     # When one host of a job has failed, the others get this long.
     peer_stop: float = 10
     server_stop: float = 30
+    # How often a job is looked after, and its checkpoints are compared with those in S3.
+    job_watch: float = 0.25
+    checkpoint_interval: float = 1
     # When the platform itself ends, whoever stopped it waits: this long for all together.
     close: float = 3
     # A model server must answer /ping with 200 within `startup`, each time within `ping`.

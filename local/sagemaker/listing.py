@@ -56,6 +56,9 @@ def _wanted(document: Mapping[str, Any], params: Mapping[str, Any], name: str, s
         return False
     if "StatusEquals" in params and document.get(status) != params["StatusEquals"]:
         return False
+    warm = params.get("WarmPoolStatusEquals")
+    if warm and document.get("WarmPoolStatus", {}).get("Status") != warm:
+        return False
     return all(
         holds(document.get(member, 0), _epoch(params[key]))
         for key, (member, holds) in _FILTERS.items()

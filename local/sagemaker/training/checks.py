@@ -5,17 +5,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from local.sagemaker import s3
+from local.sagemaker.arns import Arns
 from local.sagemaker.errors import invalid
 from local.sagemaker.images import Runtime, is_own, runnable
 from local.sagemaker.limits import Limits
 from local.sagemaker.roles import CallFailed, Role
-from local.sagemaker.training import channels
-from local.sagemaker.training.cluster import instance_groups, own_addresses
+from local.sagemaker.training import channels, checkpoints, instances, network
+from local.sagemaker.training.cluster import instance_groups
 
 _UNSUPPORTED = {
-    "VpcConfig": "a VPC for jobs",
-    "EnableManagedSpotTraining": "managed spot training",
-    "CheckpointConfig": "checkpoints",
     "DebugRuleConfigurations": "debugger rules",
     "ProfilerRuleConfigurations": "profiler rules",
     "ExperimentConfig": "experiments",
@@ -40,7 +38,12 @@ def check(params: Mapping[str, Any], runtime: Runtime, account: str, limits: Lim
         if name not in params:
             raise invalid(f"{name} is required for a training job.")
     algorithm = _check_algorithm(params["AlgorithmSpecification"], runtime, account)
-    _check_resources(params["ResourceConfig"], limits)
+    instances.check(params["ResourceConfig"], limits)
+    image = params["AlgorithmSpecification"]["TrainingImage"]
+    anew = not is_own(image, account) and not runtime.keeps_checkpoints(algorithm)
+    instances.check_times(params, restarts_anew=anew)
+    if "CheckpointConfig" in params:
+        checkpoints.check(params["CheckpointConfig"])
     if params["OutputDataConfig"].get("CompressionType", "GZIP") != "GZIP":
         raise invalid("The local platform uploads models as model.tar.gz: CompressionType GZIP.")
     _parsed(params["OutputDataConfig"]["S3OutputPath"])
@@ -52,17 +55,17 @@ def check(params: Mapping[str, Any], runtime: Runtime, account: str, limits: Lim
     return algorithm
 
 
-def check_access(params: Mapping[str, Any], role: Role, region: str) -> None:
-    """Check with the role what AWS looks at before it accepts a job: the data and the keys.
+def check_access(params: Mapping[str, Any], role: Role, arns: Arns) -> None:
+    """Check with the role what AWS looks at before it accepts a job: data, keys and network.
 
     Raises:
-        ServiceError: for a channel without objects or a key that the role may not use.
+        ServiceError: for a channel without objects, or what the role may not use.
     """
     try:
         role.credentials()
     except CallFailed as error:
         raise invalid(str(error)) from error
-    storage = s3.Storage(role)
+    storage, region = s3.Storage(role), arns.region
     for channel in params.get("InputDataConfig", []):
         uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
         bucket, prefix = _parsed(uri)
@@ -89,6 +92,8 @@ def check_access(params: Mapping[str, Any], role: Role, region: str) -> None:
             role.use_key(action, key, via)
         except CallFailed as error:
             raise invalid(f"The KMS key {key} cannot be used: {error}") from error
+    if "VpcConfig" in params:
+        network.check(params["VpcConfig"], role, arns)
 
 
 def _check_algorithm(specification: Mapping[str, Any], runtime: Runtime, account: str) -> str:
@@ -117,34 +122,6 @@ def _check_algorithm(specification: Mapping[str, Any], runtime: Runtime, account
                 f"The regular expression of metric {definition['Name']} is not valid: {error}."
             ) from error
     return algorithm
-
-
-def _check_resources(resources: Mapping[str, Any], limits: Limits) -> None:
-    for name in ("KeepAlivePeriodInSeconds", "TrainingPlanArn"):
-        if resources.get(name):
-            raise invalid(f"The local platform has no use for {name} yet: leave it out.")
-    if resources.get("InstanceGroups"):
-        for name in ("InstanceType", "InstanceCount"):
-            if name in resources:
-                raise invalid(f"ResourceConfig has InstanceGroups: leave {name} out, or these.")
-        names = [group["InstanceGroupName"] for group in resources["InstanceGroups"]]
-        if len(set(names)) < len(names):
-            raise invalid(f"Instance groups must differ in their names: {', '.join(names)}.")
-    else:
-        for name in ("InstanceType", "InstanceCount"):
-            if name not in resources:
-                raise invalid(f"ResourceConfig needs {name}, or InstanceGroups.")
-    count = sum(count for _, _, count in instance_groups(resources))
-    if not 0 < count <= limits.instances:
-        raise invalid(
-            f"The job asks for {count} instances. The local platform runs a process for each, "
-            f"at least one and at most {limits.instances} of one job."
-        )
-    if count > 1 and not own_addresses():
-        raise invalid(
-            f"The job asks for {count} instances, which run here on addresses from 127.64.0.1 on "
-            "that this machine's loopback interface does not have: set InstanceCount to 1."
-        )
 
 
 def _parsed(uri: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from local.sagemaker.ports import Credentials
 from local.sagemaker.training import channels
+from local.sagemaker.training.checkpoints import DEFAULT_PATH
 from local.sagemaker.training.cluster import Place
 
 # On AWS a host's name resolves. Nothing makes it resolve for a process on this machine, so that
@@ -16,13 +17,16 @@ ADDRESSES = "SAGEMAKER_HOST_ADDRESSES"
 
 
 def lay_out(folder: Path, job: Mapping[str, Any], place: Place) -> None:
-    """Make the tree of /opt/ml of one host with the three configuration files."""
+    """Make the tree of /opt/ml of one host with its configuration files."""
     for name in ("input/config", "input/data", "model", "output/data", "output/metrics", "tmp"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     config = folder / "input" / "config"
     _write(config / "hyperparameters.json", dict(job.get("HyperParameters", {})))
     read = channels.of(job, place)
     _write(config / "inputdataconfig.json", {channel.name: channel.config for channel in read})
+    if asked := job.get("CheckpointConfig"):
+        path = asked.get("LocalPath") or DEFAULT_PATH
+        _write(config / "checkpointconfig.json", {"S3Uri": asked["S3Uri"], "LocalPath": path})
     _write(
         config / "resourceconfig.json",
         {

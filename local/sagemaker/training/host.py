@@ -14,6 +14,8 @@ from local.sagemaker.processes import Process
 from local.sagemaker.roles import CallFailed, Role
 from local.sagemaker.surroundings import Surroundings
 from local.sagemaker.training import channels, container, inputs
+from local.sagemaker.training.checkpoints import Checkpoints
+from local.sagemaker.training.checkpoints import folder as checkpoint_folder
 from local.sagemaker.training.cluster import Place
 from local.sagemaker.training.metrics import Metrics
 
@@ -29,6 +31,7 @@ class Host:
         around: Surroundings,
         job: Mapping[str, Any],
         role: Role,
+        storage: s3.Storage,
         place: Place,
         folder: Path,
         *,
@@ -41,9 +44,20 @@ class Host:
         self._around = around
         self._job = job
         self._role = role
+        self._storage = storage
         self._place = place
         self._on_failure = on_failure
         self._inputs: inputs.Inputs | None = None
+        self._checkpoints: Checkpoints | None = None
+        if config := job.get("CheckpointConfig"):
+            self._checkpoints = Checkpoints(
+                config["S3Uri"],
+                storage,
+                checkpoint_folder(folder, config),
+                folder / "checkpoint.sent",
+                interval=around.limits.checkpoint_interval,
+                on_failure=on_failure,
+            )
         self._unmeasured = False
         called = f"{job['TrainingJobName']}/{place.host}"
         self.metrics = Metrics(role, called, definitions)
@@ -55,8 +69,8 @@ class Host:
             on_failure=on_failure,
         )
 
-    def prepare(self, storage: s3.Storage) -> None:
-        """Lay out the files of the container, open the log and fetch the data.
+    def prepare(self) -> None:
+        """Lay out the files of the container, open the log, fetch checkpoints and data.
 
         Raises:
             CallFailed: for a log that the role may not write.
@@ -66,11 +80,13 @@ class Host:
         self._logs.open()
         self._inputs = inputs.Inputs(
             channels.of(self._job, self._place),
-            storage,
+            self._storage,
             self.folder / "input" / "data",
             self._place,
             on_failure=self._on_failure,
         )
+        if self._checkpoints is not None:
+            self._restore(self._checkpoints)
         self._inputs.bring()
 
     def start(self, credentials: Credentials | None, algorithm: str) -> None:
@@ -90,10 +106,14 @@ class Host:
             folder=self.folder,
             on_line=self._line,
         )
+        if self._checkpoints is not None:
+            self._checkpoints.begin()
 
     def wait(self) -> int:
-        """Wait for the end of the image and of its metrics, and return its exit code."""
+        """Wait until the image has ended and all that it left is stored; return its exit code."""
         code = self.process.wait() if self.process else 0
+        if self._checkpoints is not None:
+            self._checkpoints.close()
         try:
             self.metrics.flush()
         except CallFailed as error:
@@ -135,6 +155,13 @@ class Host:
             text = f"AlgorithmError: {text}"
         tail = f", exit code: {code}"
         return text[: REASON_LIMIT - len(tail)] + tail
+
+    @staticmethod
+    def _restore(checkpoints: Checkpoints) -> None:
+        try:
+            checkpoints.restore()
+        except (CallFailed, ValueError) as error:
+            raise CallFailed(f"Failed to download checkpoints. {error}") from error
 
     def _line(self, line: str) -> None:
         self._logs.add(line)

@@ -18,16 +18,17 @@ from local.sagemaker.surroundings import Surroundings
 from local.sagemaker.tags import Tags
 from local.sagemaker.training.artifacts import MODEL
 from local.sagemaker.training.checks import check, check_access
-from local.sagemaker.training.run import Run
+from local.sagemaker.training.instances import LONGEST_BY_DEFAULT
+from local.sagemaker.training.run import PREPARING, Run
 
 KIND = "training-job"
-_LONGEST = 86_400
 _TERMINAL = ("Completed", "Failed", "Stopped")
 _MESSAGES = {
     "Completed": "Training job completed",
     "Failed": "Training job failed",
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+    "MaxWaitTimeExceeded": "Training job exceeded MaxWaitTimeInSeconds provided",
 }
 
 
@@ -79,7 +80,7 @@ class TrainingJobs:
             self._closing = True
             runs = [*self._runs.values()]
         for run, _ in runs:
-            run.kill()
+            run.close()
         threads.join([thread for _, thread in runs], self._around.limits.close)
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -90,7 +91,7 @@ class TrainingJobs:
         name = params["TrainingJobName"]
         self._jobs.refuse_taken(name)
         role = Role(around.aws, around.arns, params["RoleArn"])
-        check_access(params, role, around.aws.region)
+        check_access(params, role, around.arns)
         now = time.time()
         members: Document = {
             "EnableNetworkIsolation": False,
@@ -99,13 +100,13 @@ class TrainingJobs:
             **without_tags(params),
             "TrainingJobStatus": "InProgress",
             "SecondaryStatus": "Starting",
-            "SecondaryStatusTransitions": [
-                _transition("Starting", "Preparing the instances for training", now)
-            ],
+            "SecondaryStatusTransitions": [_transition("Starting", PREPARING, now)],
             "ModelArtifacts": {"S3ModelArtifacts": _artifact(params)},
             "LastModifiedTime": now,
         }
-        members["StoppingCondition"].setdefault("MaxRuntimeInSeconds", _LONGEST)
+        if params["ResourceConfig"].get("KeepAlivePeriodInSeconds"):
+            members["WarmPoolStatus"] = {"Status": "InUse"}
+        members["StoppingCondition"].setdefault("MaxRuntimeInSeconds", LONGEST_BY_DEFAULT)
         with around.quotas.room(quotas.of_job(params)):
             job = self._jobs.create(params, members)
         self._tell(job)
@@ -118,12 +119,18 @@ class TrainingJobs:
 
     def list(self, params: dict[str, Any]) -> dict[str, Any]:
         """Answer ListTrainingJobs."""
-        if params.get("WarmPoolStatusEquals") or params.get("TrainingPlanArnEquals"):
+        if params.get("TrainingPlanArnEquals"):
             return {"TrainingJobSummaries": []}
         return self._jobs.page(
             params,
             "TrainingJobSummaries",
-            ("TrainingEndTime", "LastModifiedTime", "TrainingJobStatus", "SecondaryStatus"),
+            (
+                "TrainingEndTime",
+                "LastModifiedTime",
+                "TrainingJobStatus",
+                "SecondaryStatus",
+                "WarmPoolStatus",
+            ),
         )
 
     def stop(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -147,12 +154,12 @@ class TrainingJobs:
             running[0].stop("Stopped")
         return {}
 
-    def kill(self, name: str) -> None:
-        """End a job's process as if its host were lost; the job fails."""
+    def lose_host(self, name: str) -> None:
+        """End a job's processes as if a host of theirs were lost."""
         with self._lock:
             running = self._runs.get(name)
         if running:
-            running[0].kill()
+            running[0].lose()
 
     def wait(self, name: str, timeout: float) -> None:
         """Wait until a run is over."""
@@ -166,13 +173,13 @@ class TrainingJobs:
             self._around,
             job,
             self._folder / name,
+            self._faults,
             advance=lambda status, message, **changes: self._advance(
                 name, status, message, changes
             ),
             finish=lambda status, stopped, **changes: self._finish(
                 name, status, stopped, **changes
             ),
-            out_of_capacity=self._faults.out_of_capacity(),
         )
 
         def work() -> None:
@@ -206,6 +213,12 @@ class TrainingJobs:
                 final = "Stopped"
             job.update(changes)
             job["TrainingJobStatus"] = final
+            if "WarmPoolStatus" in job:
+                # Nothing is kept warm on this machine, and so nothing is there to be reused.
+                job["WarmPoolStatus"] = {
+                    "Status": "Terminated",
+                    "ResourceRetainedBillableTimeInSeconds": 0,
+                }
             secondary = stopped if final == "Stopped" and stopped else final
             message = str(changes.get("FailureReason") or _MESSAGES[secondary])
             _move(job, secondary, message)

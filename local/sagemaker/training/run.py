@@ -1,7 +1,6 @@
-"""One run of a training job: from starting to the artifacts in S3."""
+"""One training job, from starting to the artifacts in S3, over as many attempts as it takes."""
 
 import logging
-import queue
 import shutil
 import threading
 import time
@@ -12,18 +11,24 @@ from typing import Any
 
 from local.sagemaker import s3
 from local.sagemaker.errors import REASON_LIMIT, internal_reason
+from local.sagemaker.faults import Faults
 from local.sagemaker.images import is_own
 from local.sagemaker.roles import CallFailed, Role
 from local.sagemaker.surroundings import Surroundings
-from local.sagemaker.training import artifacts, inputs
+from local.sagemaker.training import artifacts
+from local.sagemaker.training.attempt import Attempt
 from local.sagemaker.training.cluster import cluster
-from local.sagemaker.training.host import Host
+from local.sagemaker.training.inputs import InputError
 from local.sagemaker.training.metrics import final
 
 CAPACITY_ERROR = (
     "CapacityError: Unable to provision requested ML compute capacity. "
     "Please retry using a different ML instance type."
 )
+PREPARING = "Preparing the instances for training"
+# What AWS charges for spot instances changes by the minute and is up to 90 % off; nothing is
+# charged here, and this stands for a usual discount of 70 %.
+_SPOT_SHARE = 0.3
 
 _log = logging.getLogger(__name__)
 
@@ -40,44 +45,54 @@ class Run:
         around: Surroundings,
         job: dict[str, Any],
         folder: Path,
+        faults: Faults,
         *,
         advance: Callable[..., None],
         finish: Callable[..., None],
-        out_of_capacity: bool = False,
     ) -> None:
         self._around = around
         self._job = job
         self._folder = folder
+        self._faults = faults
         self._advance = advance
         self._finish = finish
-        self._out_of_capacity = out_of_capacity
+        self._spot = bool(job.get("EnableManagedSpotTraining"))
         self._role = Role(around.aws, around.arns, job["RoleArn"])
         self._storage = s3.Storage(self._role)
+        self._cluster = cluster(job["ResourceConfig"])
         self._lock = threading.Lock()
-        self._hosts: list[Host] = []
-        self._started = False
+        self._attempt: Attempt | None = None
         self._stopping = ""
-        self._killed = False
-        self._call_failure = ""
-        self._failure = ""
+        self._over = threading.Event()
+        # When training began, and this attempt at it; how long those before it took.
         self._began = 0.0
+        self._attempt_began = 0.0
+        self._trained = 0.0
 
     def stop(self, secondary: str) -> None:
         """End the job as Stopped, its secondary status then being the one given."""
         with self._lock:
             self._stopping = self._stopping or secondary
-        for host in self._hosts:
-            host.stop(self._around.limits.job_stop)
+            attempt = self._attempt
+        self._over.set()
+        if attempt is not None:
+            attempt.stop()
 
-    def kill(self) -> None:
-        """End the processes at once, as if their hosts were lost, or let none begin."""
+    def lose(self) -> None:
+        """End the processes at once, as if a host of theirs were lost, or let none begin."""
         with self._lock:
-            self._killed = True
-        for host in self._hosts:
-            host.kill()
+            attempt = self._attempt
+        if attempt is not None:
+            attempt.lose()
+
+    def close(self) -> None:
+        """End the processes at once and for good."""
+        self._over.set()
+        self.lose()
 
     def run(self) -> None:
         """Do the whole job; never raises."""
+        waiting = self._limit_waiting()
         try:
             self._steps()
         except JobFailed as error:
@@ -89,98 +104,113 @@ class Run:
             reason = internal_reason(f"{type(error).__name__}: {error}")
             self._end("Failed", f"InternalServerError: {reason}"[:REASON_LIMIT])
         finally:
+            if waiting is not None:
+                waiting.cancel()
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _steps(self) -> None:
-        if self._out_of_capacity:
+        # Spot training waits for capacity for as long as it may; other training fails without.
+        if not self._spot and self._faults.out_of_capacity():
             raise JobFailed(CAPACITY_ERROR)
-        self._began = time.time()
+        retries = int(self._job.get("RetryStrategy", {}).get("MaximumRetryAttempts", 0))
+        attempt = self._next_attempt()
+        while attempt is not None and not self._over.is_set():
+            if attempt.interrupted:
+                self._advance("Interrupted", "The managed spot training instances were reclaimed")
+            elif attempt.lost and retries:
+                retries -= 1
+            else:
+                break
+            attempt.remove()
+            self._advance("Starting", PREPARING)
+            attempt = self._next_attempt()
+        if attempt is not None:
+            self._conclude(attempt)
+        self._end("Completed")
+
+    def _conclude(self, attempt: Attempt) -> None:
+        """Store what the last attempt has made, and fail the job if that has failed."""
+        if attempt.refused:
+            raise JobFailed(f"ClientError: {attempt.refused}")
+        if attempt.lost and not self._stopping:
+            raise JobFailed(f"InternalServerError: {internal_reason('The host was lost.')}")
+        if attempt.started:
+            # As on AWS, what a job that fails has written so far is uploaded all the same.
+            self._upload(attempt)
+        if attempt.failure:
+            raise JobFailed(attempt.failure)
+
+    def _next_attempt(self) -> Attempt | None:
+        """Wait for instances and train on them; None when the job is over before there are any."""
+        if self._spot and self._faults.spot_wait_seconds:
+            self._over.wait(self._faults.spot_wait_seconds)
+        attempt = Attempt(
+            self._around,
+            self._job,
+            self._role,
+            self._storage,
+            self._cluster,
+            self._folder,
+            self._definitions(),
+        )
+        with self._lock:
+            if self._over.is_set():
+                return None
+            self._attempt = attempt
+        self._attempt_began = time.time()
+        self._began = self._began or self._attempt_began
         self._advance(
             "Downloading", "Downloading the training image", TrainingStartTime=self._began
         )
-        self._role.pull(self._job["AlgorithmSpecification"]["TrainingImage"])
-        definitions = self._definitions()
-        self._hosts = [
-            Host(
-                self._around,
-                self._job,
-                self._role,
-                place,
-                self._folder / place.host,
-                definitions=definitions,
-                on_failure=self._end_for,
-            )
-            for place in cluster(self._job["ResourceConfig"]).places()
-        ]
         try:
-            self._prepare()
-            if not self._stopping:
-                self._train()
+            self._role.pull(self._job["AlgorithmSpecification"]["TrainingImage"])
+            attempt.prepare()
+            self._train(attempt)
+        except InputError as error:
+            raise JobFailed(
+                f"ClientError: Data download failed:Failed to download data. {error}"
+            ) from error
         finally:
-            for host in self._hosts:
-                host.kill()
-                host.close()
-        if self._call_failure:
-            raise JobFailed(f"ClientError: {self._call_failure}")
-        if self._started:
-            self._upload()
-        elif self._killed and not self._stopping:
-            raise JobFailed(f"InternalServerError: {internal_reason('The host was lost.')}")
-        if self._failure:
-            raise JobFailed(self._failure)
-        self._end("Completed")
+            attempt.close()
+            if attempt.interrupted or attempt.lost:
+                self._trained += time.time() - self._attempt_began
+                self._attempt_began = 0.0
+        return attempt
 
-    def _prepare(self) -> None:
-        """Make every host ready, all at the same time."""
-        with ThreadPoolExecutor(max_workers=len(self._hosts)) as pool:
-            ready = [pool.submit(host.prepare, self._storage) for host in self._hosts]
-        for one in ready:
-            try:
-                one.result()
-            except inputs.InputError as error:
-                raise JobFailed(
-                    f"ClientError: Data download failed:Failed to download data. {error}"
-                ) from error
-
-    def _train(self) -> None:
+    def _train(self, attempt: Attempt) -> None:
+        if self._over.is_set():
+            return
         self._advance("Training", "Training image download completed. Training in progress.")
         isolated = self._job.get("EnableNetworkIsolation", False)
         credentials = None if isolated else self._role.credentials()
         image = self._job["AlgorithmSpecification"]["TrainingImage"]
         algorithm = self._around.runtime.resolve(image) or ""
-        with self._lock:
-            if self._stopping or self._killed:
-                return
-            self._started = True
-            for host in self._hosts:
-                host.start(credentials, algorithm)
         longest = self._job["StoppingCondition"]["MaxRuntimeInSeconds"]
-        timer = threading.Timer(
-            max(self._began + longest - time.time(), 0), self.stop, ["MaxRuntimeExceeded"]
+        timer = _timer(
+            self._attempt_began + longest - self._trained,
+            lambda: self.stop("MaxRuntimeExceeded"),
         )
-        timer.daemon = True
-        timer.start()
-        self._wait()
-        timer.cancel()
-        if self._call_failure:
-            raise JobFailed(f"ClientError: {self._call_failure}")
+        try:
+            attempt.train(credentials, algorithm, watch=lambda: self._watch(attempt))
+        finally:
+            timer.cancel()
 
-    def _wait(self) -> None:
-        """Wait for all hosts; the first that fails decides what the job fails of, and ends all."""
-        ended: queue.SimpleQueue[tuple[Host, int]] = queue.SimpleQueue()
-        for host in self._hosts:
-            threading.Thread(
-                target=lambda host=host: ended.put((host, host.wait())), daemon=True
-            ).start()
-        for _ in self._hosts:
-            host, exit_code = ended.get()
-            if exit_code and not self._stopping and not self._failure:
-                # As on AWS, what a job that fails has written so far is uploaded all the same.
-                self._failure = host.reason()
-                for other in self._hosts:
-                    other.stop(self._around.limits.peer_stop)
+    def _watch(self, attempt: Attempt) -> None:
+        if self._over.is_set() or attempt.interrupted:
+            return
+        if self._spot and self._faults.interrupts_spot():
+            attempt.interrupt()
+        elif self._faults.loses_host():
+            attempt.lose()
 
-    def _upload(self) -> None:
+    def _limit_waiting(self) -> threading.Timer | None:
+        """Stop spot training that takes too long, what it waits for instances included."""
+        longest = self._job["StoppingCondition"].get("MaxWaitTimeInSeconds")
+        if not self._spot or longest is None:
+            return None
+        return _timer(self._job["CreationTime"] + longest, lambda: self.stop("MaxWaitTimeExceeded"))
+
+    def _upload(self, attempt: Attempt) -> None:
         """Store what lies in the model and output folders, both at the same time."""
         self._advance("Uploading", "Uploading generated training model")
         key = self._job["OutputDataConfig"].get("KmsKeyId", "")
@@ -191,7 +221,7 @@ class Run:
             artifacts.pack(folders, self._folder / name)
             self._storage.upload(self._folder / name, bucket, f"{base}/{name}", key)
 
-        folders = [host.folder for host in self._hosts]
+        folders = [host.folder for host in attempt.hosts]
         with ThreadPoolExecutor(max_workers=2) as pool:
             stored = [
                 pool.submit(store, [f / "model" for f in folders], artifacts.MODEL),
@@ -202,22 +232,27 @@ class Run:
                 one.result()
             except CallFailed:
                 # Why the algorithm failed is what its owner must know first.
-                if not self._failure:
+                if not attempt.failure:
                     raise
 
     def _end(self, status: str, reason: str = "") -> None:
         changes: dict[str, Any] = {}
         if self._began:
             ended = time.time()
-            seconds = max(round(ended - self._began), 1)
+            current = ended - self._attempt_began if self._attempt_began else 0
+            seconds = max(round(self._trained + current), 1)
             changes = {
                 "TrainingEndTime": ended,
                 "TrainingTimeInSeconds": seconds,
-                "BillableTimeInSeconds": seconds,
+                "BillableTimeInSeconds": max(int(seconds * _SPOT_SHARE), 1)
+                if self._spot
+                else seconds,
             }
         if reason:
             changes["FailureReason"] = reason
-        if metrics := final(host.metrics for host in self._hosts):
+        if self._attempt is not None and (
+            metrics := final(host.metrics for host in self._attempt.hosts)
+        ):
             changes["FinalMetricDataList"] = metrics
         self._finish(status, self._stopping, **changes)
 
@@ -229,7 +264,9 @@ class Run:
             return list(specification.get("MetricDefinitions", []))
         return self._around.runtime.metric_definitions(self._around.runtime.resolve(image) or "")
 
-    def _end_for(self, error: CallFailed | inputs.InputError) -> None:
-        """End the job because a call in the name of its role was refused, or its data broke off."""
-        self._call_failure = self._call_failure or str(error)
-        self.kill()
+
+def _timer(at: float, action: Callable[[], object]) -> threading.Timer:
+    timer = threading.Timer(max(at - time.time(), 0), action)
+    timer.daemon = True
+    timer.start()
+    return timer

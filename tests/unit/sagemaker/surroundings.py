@@ -27,6 +27,8 @@ OWN_IMAGE = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/team/test-image:1"
 BUCKET = "data"
 LIMITS = Limits(
     job_stop=0.5,
+    job_watch=0.02,
+    checkpoint_interval=0.05,
     server_stop=1,
     startup=10,
     ping=1,
@@ -120,6 +122,9 @@ class TestRuntime:
 
     def metric_definitions(self, algorithm: str) -> list[dict[str, str]]:
         return [{"Name": "train:loss", "Regex": r"loss=(\S+)"}]
+
+    def keeps_checkpoints(self, algorithm: str) -> bool:
+        return False
 
     def command(self, action: str) -> Sequence[str]:
         return [sys.executable, str(Path(__file__).with_name("image.py")), action]

@@ -30,7 +30,7 @@ GROUPS = {
     "VolumeSizeInGB": 5,
     "InstanceGroups": [
         {"InstanceGroupName": "wide", "InstanceType": "ml.m5.xlarge", "InstanceCount": 2},
-        {"InstanceGroupName": "deep", "InstanceType": "ml.g4dn.xlarge", "InstanceCount": 1},
+        {"InstanceGroupName": "deep", "InstanceType": "ml.m5.large", "InstanceCount": 1},
     ],
 }
 
@@ -184,7 +184,7 @@ def test_instance_groups_name_their_hosts_and_get_the_channels_that_name_them(
     assert job["TrainingJobStatus"] == "Completed", job
     third = _seen(bucket, job, "algo-3")
     assert third["configs"]["resourceconfig.json"]["current_group_name"] == "deep"
-    assert third["configs"]["resourceconfig.json"]["current_instance_type"] == "ml.g4dn.xlarge"
+    assert third["configs"]["resourceconfig.json"]["current_instance_type"] == "ml.m5.large"
     assert [
         group["hosts"] for group in third["configs"]["resourceconfig.json"]["instance_groups"]
     ] == [["algo-1", "algo-2"], ["algo-3"]]

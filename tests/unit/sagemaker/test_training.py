@@ -439,9 +439,6 @@ def test_a_role_that_sagemaker_may_not_assume_is_refused(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}}, "leave VpcConfig"),
-        ({"EnableManagedSpotTraining": True}, "leave EnableManagedSpotTraining"),
-        ({"CheckpointConfig": {"S3Uri": "s3://data/c"}}, "leave CheckpointConfig"),
         ({"ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 9}}, "9 instances"),
         ({"InputDataConfig": [channel("a", "s3://data/train")] * 2}, "must differ"),
         ({"OutputDataConfig": {"S3OutputPath": "https://data/x"}}, "s3://BUCKET/KEY"),
@@ -494,8 +491,10 @@ def test_a_lost_answer_leaves_the_job_running(sagemaker: SageMakerService) -> No
 
 def test_a_lost_host_is_a_failed_job(sagemaker: SageMakerService) -> None:
     _started(sagemaker, "lost", HyperParameters={"sleep": "60"})
-    sagemaker.jobs.kill("lost")
-    assert "SIGKILL" in finished(sagemaker, "lost")["FailureReason"]
+    sagemaker.jobs.lose_host("lost")
+    job = finished(sagemaker, "lost")
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith("InternalServerError: We encountered an internal error")
 
 
 def test_a_job_that_the_platform_left_behind_has_failed_after_a_restart(
@@ -559,7 +558,7 @@ def test_a_job_that_is_cut_off_while_it_downloads_starts_no_process(
 def test_a_host_that_is_lost_while_it_downloads_is_a_failed_job(
     sagemaker: SageMakerService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _while_downloading(sagemaker, monkeypatch, "lost", lambda: sagemaker.jobs.kill("lost"))
+    _while_downloading(sagemaker, monkeypatch, "lost", lambda: sagemaker.jobs.lose_host("lost"))
     job = finished(sagemaker, "lost")
     assert job["TrainingJobStatus"] == "Failed"
     assert job["FailureReason"].startswith("InternalServerError: We encountered an internal error")
