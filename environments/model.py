@@ -170,6 +170,8 @@ class Governance(_Part):
         1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 3653
     ]
     """How long logs are kept."""
+    quota_alert_percent: Annotated[int, Field(ge=1, le=100)] = 80
+    """Alarm when so much of a quota is used that the environment's jobs or endpoints need."""
     single_instance_reason: Annotated[str, Field(min_length=20)] | None = None
     """Why endpoints of this environment may have one instance, against SageMaker.4."""
 

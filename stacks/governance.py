@@ -7,14 +7,17 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from environments.model import Environment
+from environments.model import PREFIX, Environment
+from quotas import table
+from sagemaker_constructs.quota_alerts import QuotaAlerts
+from sagemaker_constructs.retention import RETENTION
 from sagemaker_constructs.shared_logs import SharedLogs
 from sagemaker_constructs.topic import AlertTopic
 from stacks.platform import PlatformStack
 
 
 class GovernanceStack(PlatformStack):
-    """The topic where everything worth knowing ends, and the retention of SageMaker's logs."""
+    """The topic where everything worth knowing ends, quota alerts, and how long logs are kept."""
 
     topic: sns.ITopic
 
@@ -41,4 +44,31 @@ class GovernanceStack(PlatformStack):
             architecture=architecture,
             key=key,
         )
+        QuotaAlerts(
+            self,
+            "Quotas",
+            environment_name=config.name,
+            prefix=f"{PREFIX}-{config.name}",
+            quotas={name: table.codes()[name] for name in _quotas(config)},
+            percent=config.governance.quota_alert_percent,
+            topic=self.topic,
+            code_path=functions,
+            architecture=architecture,
+            key=key,
+            log_retention=RETENTION[config.governance.log_retention_days],
+        )
         self.publish("TopicArn", "governance/topic-arn", self.topic.topic_arn)
+
+
+def _quotas(config: Environment) -> list[str]:
+    """Names of the quotas that count what the environment may start, the totals among them."""
+    used: dict[table.Use, set[str]] = {
+        "training": set(config.training.instance_types),
+        "endpoint": {endpoint.instance_type for endpoint in config.endpoints.values()},
+    }
+    return [
+        name
+        for use, types in used.items()
+        if types
+        for name in (*(table.of_type(use, one) for one in sorted(types)), table.TOTAL[use])
+    ]

@@ -20,9 +20,11 @@ from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
 from sagemaker_constructs.function import PlatformFunction
+from sagemaker_constructs.permission import Permission, merged
+from sagemaker_constructs.table import platform_table
 from sagemaker_constructs.trust import own_account
 from sagemaker_constructs.wildcards import acknowledge_wildcards
-from sagemaker_constructs.workflow_permissions import Permission, WorkflowPermissions, merged
+from sagemaker_constructs.workflow_permissions import WorkflowPermissions
 
 PREFIX = "sagemaker-platform"
 STATUS_INDEX = "by-status"
@@ -208,8 +210,9 @@ class TrainingWorkflow(Construct):
             "report": function(
                 "report",
                 "Tells the topic how an execution ended",
-                {"TOPIC_ARN": topic.topic_arn},
+                {"TOPIC_ARN": topic.topic_arn, "ENVIRONMENT_NAME": environment_name},
                 may.tell(topic),
+                may.send_events(PREFIX),
             ),
         }
         if deployable:
@@ -238,20 +241,7 @@ class TrainingWorkflow(Construct):
         self._sweep_on_schedule()
 
     def _job_table(self, retain: bool) -> dynamodb.Table:
-        table = dynamodb.Table(
-            self,
-            "Jobs",
-            partition_key=dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING),
-            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
-            encryption_key=self._key,
-            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-                point_in_time_recovery_enabled=True
-            ),
-            time_to_live_attribute="expires",
-            deletion_protection=retain,
-            removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
-        )
+        table = platform_table(self, "Jobs", key=self._key, retain=retain)
         # Only rows of unfinished jobs have a status, so the index stays as small as the work.
         table.add_global_secondary_index(
             index_name=STATUS_INDEX,

@@ -4,8 +4,8 @@ No statement is there for which nothing would fail. What is encrypted takes a se
 key may be used only by way of the service that keeps it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_dynamodb as dynamodb
@@ -16,19 +16,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from sagemaker_constructs.containers import repository_wildcards
-
-
-@dataclass(frozen=True)
-class Permission:
-    """What one act takes, and why its wildcards are what they are, by resource."""
-
-    statements: tuple[iam.PolicyStatement, ...]
-    wildcards: Mapping[str, str] = field(default_factory=dict)
-
-
-def merged(permissions: Iterable[Permission]) -> dict[str, str]:
-    """The reasons of all wildcards."""
-    return {resource: why for one in permissions for resource, why in one.wildcards.items()}
+from sagemaker_constructs.permission import Permission, encrypted, permission, tell
 
 
 @dataclass(frozen=True)
@@ -46,7 +34,7 @@ class WorkflowPermissions:
 
     def list_data(self) -> Permission:
         """See whether a channel's prefix holds anything."""
-        return _permission("ListData", ["s3:ListBucket"], [self.data.bucket_arn])
+        return permission("ListData", ["s3:ListBucket"], [self.data.bucket_arn])
 
     def rows(self, *actions: str) -> Permission:
         """Read and write rows of the job table, which is encrypted."""
@@ -54,7 +42,7 @@ class WorkflowPermissions:
         if "Query" in actions:
             resources.append(f"{self.table.table_arn}/index/{self.status_index}")
         return self._encrypted(
-            _permission("JobTable", [f"dynamodb:{action}" for action in actions], resources),
+            permission("JobTable", [f"dynamodb:{action}" for action in actions], resources),
             "dynamodb",
             "kms:Decrypt",
         )
@@ -63,7 +51,7 @@ class WorkflowPermissions:
         """Write beside a job's model."""
         objects = self.models.arn_for_objects("jobs/*")
         return self._encrypted(
-            _permission(
+            permission(
                 "WriteRecords",
                 ["s3:PutObject"],
                 [objects],
@@ -76,7 +64,7 @@ class WorkflowPermissions:
     def begin_jobs(self) -> Permission:
         """Create training jobs of this environment, and find those that are there already."""
         jobs = self._jobs()
-        return _permission(
+        return permission(
             "TrainingJobs",
             ["sagemaker:CreateTrainingJob", "sagemaker:AddTags", "sagemaker:DescribeTrainingJob"],
             [jobs],
@@ -86,7 +74,7 @@ class WorkflowPermissions:
     def describe_jobs(self) -> Permission:
         """See how training jobs of this environment ended."""
         jobs = self._jobs()
-        return _permission(
+        return permission(
             "TrainingJobs",
             ["sagemaker:DescribeTrainingJob"],
             [jobs],
@@ -95,7 +83,7 @@ class WorkflowPermissions:
 
     def pass_execution_role(self) -> Permission:
         """Hand the one execution role to SageMaker, and to nobody else."""
-        return _permission(
+        return permission(
             "HandRoleToSageMaker",
             ["iam:PassRole"],
             [self.execution_role.role_arn],
@@ -104,7 +92,7 @@ class WorkflowPermissions:
 
     def answer_tasks(self, *, ask: bool = False) -> Permission:
         """Say how a waiting task ended, or `ask` whether it still waits."""
-        return _permission(
+        return permission(
             "AnswerTasks",
             [
                 "states:SendTaskSuccess",
@@ -126,7 +114,7 @@ class WorkflowPermissions:
         """
         artifacts = self.models.arn_for_objects("jobs/*")
         packages = [self._arn("sagemaker", "model-package", f"{group}/*") for group in groups]
-        return _permission(
+        return permission(
             "CreatePackages",
             [
                 "sagemaker:CreateModelPackage",
@@ -159,7 +147,7 @@ class WorkflowPermissions:
 
     def ask_endpoints(self, endpoints: Sequence[str]) -> Permission:
         """Invoke an endpoint, and see whether it is in service."""
-        return _permission(
+        return permission(
             "AskEndpoints",
             ["sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpoint"],
             [self._arn("sagemaker", "endpoint", name) for name in endpoints],
@@ -170,7 +158,7 @@ class WorkflowPermissions:
         config = self._arn("sagemaker", "endpoint-config", "*")
         model = self._arn("sagemaker", "model", "*")
         why = "CloudFormation names it; describing changes nothing."
-        return _permission(
+        return permission(
             "SeeServedModels",
             ["sagemaker:DescribeEndpointConfig", "sagemaker:DescribeModel"],
             [config, model],
@@ -179,34 +167,27 @@ class WorkflowPermissions:
 
     def tell(self, topic: sns.ITopic) -> Permission:
         """Publish to the topic, whose key asks who publishes."""
-        return self._encrypted(
-            _permission("TellTopic", ["sns:Publish"], [topic.topic_arn]),
-            "sns",
-            "kms:Decrypt",
-            "kms:GenerateDataKey",
+        return tell(topic, self.key)
+
+    def send_events(self, source: str) -> Permission:
+        """Put events of one source on the account's default bus."""
+        bus = self._arn("events", "event-bus", "default")
+        return permission(
+            "SendEvents",
+            ["events:PutEvents"],
+            [bus],
+            conditions={"StringEquals": {"events:source": source}},
         )
 
-    def _encrypted(self, permission: Permission, service: str, *actions: str) -> Permission:
-        """`permission`, and the key as far as `service` uses it for whoever has the permission."""
-        (statement,) = permission.statements
-        key = iam.PolicyStatement(
-            sid=f"{statement.sid}Key",
-            actions=list(actions),
-            resources=[self.key.key_arn],
-            conditions={
-                "StringEquals": {
-                    "kms:ViaService": f"{service}.{Stack.of(self.scope).region}.amazonaws.com"
-                }
-            },
-        )
-        return Permission((statement, key), permission.wildcards)
+    def _encrypted(self, found: Permission, service: str, *actions: str) -> Permission:
+        return encrypted(found, self.key, service, *actions)
 
     def _jobs(self) -> str:
         return self._arn("sagemaker", "training-job", f"{self.job_prefix}*")
 
     def _on_stacks(self, sid: str, stacks: Sequence[str], *actions: str) -> Permission:
         arns = [self._arn("cloudformation", "stack", f"{name}/*") for name in stacks]
-        return _permission(
+        return permission(
             sid,
             [f"cloudformation:{action}" for action in actions],
             arns,
@@ -220,23 +201,3 @@ class WorkflowPermissions:
             resource_name=name,
             arn_format=ArnFormat.SLASH_RESOURCE_NAME,
         )
-
-
-def _permission(
-    sid: str,
-    actions: Sequence[str],
-    resources: Sequence[str],
-    wildcards: Mapping[str, str] | None = None,
-    conditions: Mapping[str, Mapping[str, str]] | None = None,
-) -> Permission:
-    return Permission(
-        (
-            iam.PolicyStatement(
-                sid=sid,
-                actions=list(actions),
-                resources=list(resources),
-                conditions=dict(conditions) if conditions else None,
-            ),
-        ),
-        wildcards or {},
-    )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from jobs.log import decided
+from common.log import decided
 from jobs.table import JobTable, TakenError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from jobs.log import decided
+from common.log import decided
 from jobs.outcome import Failure, Outcome, Success, of
 from jobs.table import BUSY_SECONDS, Job, JobTable
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from common import quota_event
+
 _LONGEST_SUBJECT = 100
 
 
@@ -46,7 +48,7 @@ def success(state: Mapping[str, Any], region: str) -> Message:
 def failure(state: Mapping[str, Any], region: str) -> Message:
     """Why it failed, first of all."""
     error, cause = readable(state["failure"])
-    name = state.get("job", {}).get("name", state["execution"].rsplit(":", 1)[-1])
+    name = _name(state)
     told = {
         "error": error,
         "job": state.get("job", {}).get("name"),
@@ -62,6 +64,15 @@ def failure(state: Mapping[str, Any], region: str) -> Message:
         "\n".join(lines),
         {"Error": error, "Cause": cause},
     )
+
+
+def refused_by_quota(state: Mapping[str, Any]) -> dict[str, str] | None:
+    """Who hit a quota and in which words that was refused; None when no quota was hit."""
+    error, cause = readable(state.get("failure", {}))
+    if not quota_event.of_a_quota(error, cause):
+        return None
+    asked = state.get("deployment", {}).get("endpoint") or _name(state)
+    return {"asked": asked, "message": cause, "where": state["execution"]}
 
 
 def readable(failure: Mapping[str, str]) -> tuple[str, str]:
@@ -83,6 +94,11 @@ def console(region: str, execution: str) -> str:
         partition, "console.aws.amazon.com"
     )
     return f"https://{region}.{host}/states/home?region={region}#/v2/executions/details/{execution}"
+
+
+def _name(state: Mapping[str, Any]) -> str:
+    """The job's name, or the execution's where the request did not become a job."""
+    return str(state.get("job", {}).get("name", state["execution"].rsplit(":", 1)[-1]))
 
 
 def _subject(text: str) -> str:

@@ -6,17 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-
-class InvalidSettings(RuntimeError):
-    """The function was deployed with settings that it cannot work with."""
-
-
-def required(environment: Mapping[str, str], name: str) -> str:
-    """A variable that must be there."""
-    value = environment.get(name, "")
-    if not value:
-        raise InvalidSettings(f"the environment variable {name} is missing; the template sets it")
-    return value
+from common.settings import InvalidSettings, required
 
 
 def _texts(environment: Mapping[str, str], name: str) -> dict[str, str]:

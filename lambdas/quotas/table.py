@@ -70,6 +70,12 @@ def use_of(name: str) -> tuple[Use, str] | None:
     return None
 
 
+def counted_by(name: str) -> Use:
+    """The use that a quota of instances counts, of one type or of all together."""
+    found = use_of(name)
+    return found[0] if found else next(use for use, total in TOTAL.items() if total == name)
+
+
 def text(quotas: Iterable[tuple[str, str]]) -> str:
     """The table as its file holds it."""
     rows = sorted(quotas)

@@ -23,7 +23,8 @@ identity
     secure transport. `evaluate_resource_policy` reads trust policies, `sts.register_session`
     keeps the sessions of roles that services assume.
 condition_keys
-    `iam_actions.request_tag_context`: the namespace of PutMetricData.
+    `iam_actions.request_tag_context`: the namespace of PutMetricData, and the source and detail
+    type of PutEvents.
 encryption
     `iam_actions.s3_additional_checks`, `iam_evaluator.enforce`,
     `iam_actions.access_denied_response` and `s3._resolve_sse_write_headers`: S3, SNS and

@@ -7,7 +7,9 @@ from urllib.parse import parse_qs
 
 
 def install() -> None:
-    """Give PutMetricData its namespace, by which roles of jobs are confined to their own metrics.
+    """Give PutMetricData its namespace, and PutEvents source and detail type of what is put.
+
+    By them roles of jobs are confined to their own metrics, and functions to their own events.
 
     The context of tags is asked for just before each evaluation, with the body at hand.
     """
@@ -22,6 +24,9 @@ def install() -> None:
         found: dict[str, Any] = tags(service, iam_action, body, params)
         if iam_action == "cloudwatch:PutMetricData":
             found["cloudwatch:namespace"] = namespace(body, params)
+        if iam_action == "events:PutEvents":
+            found["events:source"] = of_entries(body, "Source")
+            found["events:detail-type"] = of_entries(body, "DetailType")
         return found
 
     iam_actions.request_tag_context = context
@@ -37,3 +42,14 @@ def namespace(body: bytes, params: dict[str, Any]) -> str:
     except ValueError:
         return ""
     return str(document.get("Namespace", "")) if isinstance(document, dict) else ""
+
+
+def of_entries(body: bytes, member: str) -> str:
+    """What all entries of a PutEvents have in common; empty when they differ."""
+    try:
+        entries = json.loads(body)["Entries"]
+        values = {str(entry.get(member, "")) for entry in entries}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return ""
+    # AWS asks for each entry by itself; of several kinds at once no policy with one allows all.
+    return values.pop() if len(values) == 1 else ""

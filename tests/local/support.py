@@ -1,7 +1,8 @@
 """What several tests of the running platform do: wait, train, ask."""
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from local.cli import digits
@@ -70,31 +71,38 @@ def jobs(platform: LocalPlatform) -> set[str]:
     return {job["TrainingJobName"] for page in pages for job in page["TrainingJobSummaries"]}
 
 
-def sweep(platform: LocalPlatform) -> None:
-    """Run the sweep now, as its schedule would."""
+def invoke_function(platform: LocalPlatform, module: str, event: Mapping[str, Any]) -> Any:
+    """What the function with that handler gives back."""
     functions = platform.client("lambda")
     pages = functions.get_paginator("list_functions").paginate()
     (name,) = [
         each["FunctionName"]
         for page in pages
         for each in page["Functions"]
-        if each["Handler"] == "jobs.handlers.sweep.lambda_handler"
+        if each["Handler"] == f"{module}.lambda_handler"
     ]
-    answer = functions.invoke(FunctionName=name, Payload=b'{"grace_seconds": 0}')
-    assert "FunctionError" not in answer, answer["Payload"].read()
+    answer = functions.invoke(FunctionName=name, Payload=json.dumps(event).encode())
+    payload = answer["Payload"].read()
+    assert "FunctionError" not in answer, payload
+    return json.loads(payload)
 
 
-def train(
+def sweep(platform: LocalPlatform) -> None:
+    """Run the sweep now, as its schedule would."""
+    invoke_function(platform, "jobs.handlers.sweep", {"grace_seconds": 0})
+
+
+def job_request(
     platform: LocalPlatform, name: str, algorithm: str, role: str = "", **changes: Any
 ) -> dict[str, Any]:
-    """Run a training job with plain boto3, and describe it once it has ended.
+    """What to ask for a training job whose data is there.
 
     The role is the platform's execution role, unless another is named.
     """
-    case, sagemaker = ALGORITHMS[algorithm], platform.client("sagemaker")
+    case = ALGORITHMS[algorithm]
     data, models = (platform.parameter(f"storage/{which}-bucket") for which in ("data", "models"))
     platform.client("s3").put_object(Bucket=data, Key=f"{name}/train/a.csv", Body=case["body"])
-    request = {
+    return {
         "TrainingJobName": name,
         "AlgorithmSpecification": {"TrainingImage": case["image"], "TrainingInputMode": "File"},
         "RoleArn": role or platform.parameter("training/execution-role-arn"),
@@ -122,8 +130,16 @@ def train(
             "VolumeSizeInGB": 10,
         },
         "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+        **changes,
     }
-    sagemaker.create_training_job(**(request | changes))
+
+
+def train(
+    platform: LocalPlatform, name: str, algorithm: str, role: str = "", **changes: Any
+) -> dict[str, Any]:
+    """Run a training job with plain boto3, and describe it once it has ended."""
+    sagemaker = platform.client("sagemaker")
+    sagemaker.create_training_job(**job_request(platform, name, algorithm, role, **changes))
 
     def look() -> dict[str, Any] | None:
         found: dict[str, Any] = sagemaker.describe_training_job(TrainingJobName=name)

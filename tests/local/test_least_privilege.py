@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.local.conftest import LocalPlatform, free_port, run_smp
-from tests.local.support import DIGITS, ended, sweep, train, until
+from tests.local.support import DIGITS, ended, invoke_function, job_request, sweep, train, until
 
 TRAINING_STATEMENTS = (
     "ListData",
@@ -158,6 +158,47 @@ def test_what_keeps_the_log_groups_uses_every_statement_it_has(spare: LocalPlatf
     assert [each["Sid"] for each in statements if not used & set(actions(each))] == []
 
 
+@pytest.fixture
+def endless_job(spare: LocalPlatform) -> Iterator[str]:
+    """Something that uses a quota until the test ends."""
+    sagemaker, name = spare.client("sagemaker"), f"endless-{uuid4().hex[:8]}"
+    rounds = {"num_round": "100000", "objective": "multi:softmax", "num_class": "10"}
+    request = job_request(spare, name, "xgboost", HyperParameters=rounds)
+    sagemaker.create_training_job(**request)
+    yield name
+    sagemaker.stop_training_job(TrainingJobName=name)
+
+
+def quota_roles(platform: LocalPlatform) -> dict[str, str]:
+    """Role of each function that watches the quotas, by its handler's module."""
+    pages = platform.client("lambda").get_paginator("list_functions").paginate()
+    return {
+        each["Handler"].rpartition(".")[0]: each["Role"].rsplit("/", 1)[-1]
+        for page in pages
+        for each in page["Functions"]
+        if each["Handler"].startswith("quotas.handlers.")
+    }
+
+
+def test_no_statement_of_what_watches_the_quotas_can_be_taken_away_unnoticed(
+    spare: LocalPlatform, endless_job: str
+) -> None:
+    iam, unnoticed = spare.client("iam"), []
+    for module, role in quota_roles(spare).items():
+        ((policy, statements),) = policies(spare, role).items()
+        for number, statement in enumerate(statements):
+            since, lacking = time.time(), set(actions(statement))
+            put(iam, role, policy, [each for each in statements if each is not statement])
+            detail = {"environment": "local", "asked": str(number), "message": "", "where": ""}
+            event = {"detail-type": "SageMaker Resource Limit Exceeded", "detail": detail}
+            with contextlib.suppress(AssertionError):
+                invoke_function(spare, module, event)
+            put(iam, role, policy, statements)
+            if not denied(spare, role, since) & lacking:
+                unnoticed.append(f"{module}: {statement['Sid']}")
+    assert unnoticed == []
+
+
 def request(data: str, rounds: int) -> dict[str, Any]:
     return {
         "algorithm": "xgboost",
@@ -202,7 +243,8 @@ def everything(platform: LocalPlatform, data: str, noticed: Callable[[], bool]) 
     short = {key: request(data, 1)[key] for key in ("algorithm", "name", "channels")}
     short["hyperparameters"] = {"num_round": 1}
 
-    refused = start(short | {"instance_types": ["ml.m5.huge"]})
+    # Nothing is allowed of this type, which is told as an event, too.
+    refused = start(short | {"instance_types": ["ml.p3.2xlarge"]})
     until(lambda: over(platform, refused) or noticed(), "the refusal by SageMaker")
     if noticed():
         return [main, refused]

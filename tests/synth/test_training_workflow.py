@@ -136,7 +136,7 @@ def test_each_function_may_only_what_its_work_takes(template: Template) -> None:
         | write
         | {"sagemaker:CreateModelPackage"}
         | {"ecr:BatchGetImage", "ecr:DescribeImages", "s3:GetObject", "kms:Decrypt"},
-        "Report": log | {"sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"},
+        "Report": log | {"events:PutEvents", "sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"},
         "Deploy": log
         | rows
         | {"dynamodb:PutItem", "dynamodb:DeleteItem"}

@@ -4,9 +4,9 @@ import os
 import time
 from typing import Any
 
-from jobs.clients import client
+from common.clients import client
+from common.settings import required
 from jobs.deployment import Inspector
-from jobs.settings import required
 from jobs.table import JobTable
 
 TABLE = required(os.environ, "JOB_TABLE")

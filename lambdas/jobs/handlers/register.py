@@ -3,11 +3,11 @@
 import os
 from typing import Any
 
+from common.clients import client
+from common.log import decided
+from common.settings import required
 from jobs import records
-from jobs.clients import client
-from jobs.log import decided
 from jobs.registration import package
-from jobs.settings import required
 
 MODELS = required(os.environ, "MODELS_BUCKET")
 

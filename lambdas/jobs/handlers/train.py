@@ -4,10 +4,10 @@ import os
 import time
 from typing import Any
 
+from common.clients import client
+from common.settings import required
 from jobs import records
-from jobs.clients import client
 from jobs.lifecycle import Lifecycle
-from jobs.settings import required
 from jobs.table import JobTable
 
 TABLE = required(os.environ, "JOB_TABLE")

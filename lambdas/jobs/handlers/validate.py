@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from common.clients import client
+from common.log import decided
 from jobs import inputs
-from jobs.clients import client
 from jobs.compile import compile_job
-from jobs.log import decided
 from jobs.request import InvalidRequest, parse
 from jobs.settings import Platform
 

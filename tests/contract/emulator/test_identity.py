@@ -179,3 +179,18 @@ def test_metrics_are_confined_to_the_namespace_that_a_policy_names(server: Serve
     cloudwatch.put_metric_data(Namespace="Mine", MetricData=data)
     with pytest.raises(ClientError, match="cloudwatch:PutMetricData"):
         cloudwatch.put_metric_data(Namespace="Other", MetricData=data)
+
+
+def test_events_are_confined_to_the_source_and_type_that_a_policy_names(server: Server) -> None:
+    inside: dict[str, Any] = {
+        "StringEquals": {"events:source": "mine", "events:detail-type": "Happened"}
+    }
+    bus = f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/default"
+    server.role("id-events", "", allow("events:PutEvents", on=bus, **inside), trust=HERE)
+    events = server.assumed("events", "id-events")
+    mine = {"Source": "mine", "DetailType": "Happened", "Detail": "{}"}
+    assert events.put_events(Entries=[mine, mine])["FailedEntryCount"] == 0
+    for change in ({"Source": "yours"}, {"DetailType": "Else"}):
+        for entries in ([mine | change], [mine, mine | change]):
+            with pytest.raises(ClientError, match="events:PutEvents"):
+                events.put_events(Entries=entries)

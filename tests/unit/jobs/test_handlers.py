@@ -10,9 +10,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from jobs import clients
+from common import clients
+from common.settings import InvalidSettings
 from jobs.request import InvalidRequest
-from jobs.settings import InvalidSettings, Platform
+from jobs.settings import Platform
 from tests.unit.jobs.requests import complete, request
 from tests.unit.jobs.test_compile import assert_valid
 
@@ -152,6 +153,24 @@ def test_the_result_is_published_and_given_out(aws: Any, monkeypatch: pytest.Mon
     }
     output = handler("report").lambda_handler({"outcome": "failure", "state": state}, None)
     assert output == {"Error": "ClientError", "Cause": "ClientError: 'x' is no number"}
+
+
+def test_a_failure_for_a_quota_is_sent_as_an_event_for_whoever_tells_what_to_do(
+    aws: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOPIC_ARN", boto3.client("sns").create_topic(Name="alerts")["TopicArn"])
+    sent: list[dict[str, Any]] = []
+    report = handler("report")
+    monkeypatch.setattr(report.quota_event, "send", lambda events, **detail: sent.append(detail))
+    text = "The account-level service limit 'ml.m5.xlarge for training job usage' is 0 Instances"
+    failure = {"Error": "ResourceLimitExceeded", "Cause": text}
+    state = {"execution": EXECUTION, "job": {"name": "dev-one"}, "failure": failure}
+    report.lambda_handler({"outcome": "failure", "state": state}, None)
+    expected = {"environment": "dev", "asked": "dev-one", "message": text, "where": EXECUTION}
+    assert sent == [expected]
+    state["failure"] = {"Error": "ClientError", "Cause": "ClientError: another reason"}
+    report.lambda_handler({"outcome": "failure", "state": state}, None)
+    assert sent == [expected]
 
 
 @pytest.mark.parametrize("name", ["train", "complete", "sweep", "register", "deploy", "deployed"])

@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
+    from types_boto3_cloudwatch import CloudWatchClient
     from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_events import EventBridgeClient
     from types_boto3_s3 import S3Client
     from types_boto3_sagemaker import SageMakerClient
     from types_boto3_sagemaker_runtime import SageMakerRuntimeClient
+    from types_boto3_service_quotas import ServiceQuotasClient
     from types_boto3_sns import SNSClient
     from types_boto3_stepfunctions import SFNClient
 
@@ -16,13 +19,19 @@ if TYPE_CHECKING:
 @overload
 def client(service: Literal["cloudformation"]) -> "CloudFormationClient": ...
 @overload
+def client(service: Literal["cloudwatch"]) -> "CloudWatchClient": ...
+@overload
 def client(service: Literal["dynamodb"]) -> "DynamoDBClient": ...
+@overload
+def client(service: Literal["events"]) -> "EventBridgeClient": ...
 @overload
 def client(service: Literal["s3"]) -> "S3Client": ...
 @overload
 def client(service: Literal["sagemaker"]) -> "SageMakerClient": ...
 @overload
 def client(service: Literal["sagemaker-runtime"]) -> "SageMakerRuntimeClient": ...
+@overload
+def client(service: Literal["service-quotas"]) -> "ServiceQuotasClient": ...
 @overload
 def client(service: Literal["sns"]) -> "SNSClient": ...
 @overload

@@ -1,0 +1,1 @@
+"""What the functions of every subject need: clients, settings, a log."""
