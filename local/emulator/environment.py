@@ -1,6 +1,7 @@
 """The settings that ministack reads once, while it is imported."""
 
 import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ def prepare(settings: Settings) -> None:
     credentials of a real account) are removed, since functions inherit this environment.
     """
     temporary = settings.state / "tmp"
+    # What a server that was killed left there is nobody's any more.
+    shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True, exist_ok=True)
     for name in [*os.environ]:
         if name.startswith(("AWS_", "MINISTACK_", "LOCALSTACK_")) and name != "AWS_CA_BUNDLE":

@@ -5,7 +5,6 @@ import contextlib
 import json
 import logging
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -14,12 +13,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
-from local.emulator import identity, sagemaker
+from local.emulator import identity, objects, recovery, sagemaker
 from local.emulator.calls import CALLS
+from local.emulator.durable import durable
 from local.emulator.environment import HOST, Settings
+from local.emulator.state_file import NotWritten, StateRefused
+from local.emulator.state_keeper import Keeper
 from local.sagemaker.errors import ServiceError
 from local.sagemaker.notebooks.boot import CREDENTIALS_PATH as NOTEBOOK_CREDENTIALS
 
+# The exit code of a server that finds a state which it cannot take up.
+STATE_REFUSED = 4
 _GRACE_SECONDS = 8.0
 # The SDKs ask again when a quarter of this is left.
 _CREDENTIALS_LAST = timedelta(hours=1)
@@ -56,13 +60,21 @@ def install(service: Any, settings: Settings) -> None:
 
 def serve(settings: Settings, build: Callable[[Settings], Any] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; `build` gives another SageMaker service, for a test."""
-    service = (build or _sagemaker)(settings)
-    install(service, settings)
+    try:
+        keeper = Keeper(settings.state / "emulator")
+        service = (build or _sagemaker)(settings)
+        install(service, settings)
+        objects.install(keeper)
+        keeper.restore()
+    except StateRefused as error:
+        sys.stderr.write(f"{error}\n")
+        return STATE_REFUSED
+    recovery.recover()
     logging.getLogger().handlers[:] = [_to_stdout()]
     logging.getLogger().setLevel(settings.log_level)
     service.start()
     try:
-        asyncio.run(_serve(service, settings))
+        asyncio.run(_serve(service, settings, keeper))
     finally:
         _take_down(service)
     # Threads of executions may still sleep in a Wait state; nothing of theirs is to be kept.
@@ -74,8 +86,6 @@ def _sagemaker(settings: Settings) -> Any:
     from local.emulator.aws import EmulatorAws
     from local.sagemaker.service import SageMakerService
 
-    # Buckets, roles and stacks begin empty at every start, so jobs and endpoints do too.
-    shutil.rmtree(settings.state / "sagemaker", ignore_errors=True)
     return SageMakerService(EmulatorAws(settings.endpoint_url), settings.state / "sagemaker")
 
 
@@ -85,7 +95,7 @@ def _to_stdout() -> logging.Handler:
     return handler
 
 
-async def _serve(service: Any, settings: Settings) -> None:
+async def _serve(service: Any, settings: Settings, keeper: Keeper) -> None:
     from hypercorn.asyncio import serve as hypercorn_serve
     from hypercorn.config import Config
 
@@ -108,7 +118,16 @@ async def _serve(service: Any, settings: Settings) -> None:
         with contextlib.suppress(Exception):
             await asyncio.to_thread(service.close)
 
-    await hypercorn_serve(front(service), config, shutdown_trigger=stopped)
+    keeping = asyncio.create_task(keeper.keep())
+    recovery.resume()
+    try:
+        await hypercorn_serve(
+            durable(front(service, keeper), keeper), config, shutdown_trigger=stopped
+        )
+    finally:
+        keeping.cancel()
+        with contextlib.suppress(NotWritten):
+            await keeper.settle()
 
 
 def _watchdog() -> None:
@@ -129,7 +148,7 @@ def _take_down(service: Any) -> None:
             runtime.reset()
 
 
-def front(service: Any) -> Callable[..., Any]:
+def front(service: Any, keeper: Keeper) -> Callable[..., Any]:
     """The ASGI application: this project's own paths, and ministack for all others."""
     from ministack.app import app
 
@@ -147,7 +166,7 @@ def front(service: Any) -> Callable[..., Any]:
         if (scope["method"], scope["path"]) == ("GET", NOTEBOOK_CREDENTIALS):
             status, document = _credentials(service, scope)
         else:
-            status, document = _own(service, scope, body)
+            status, document = _own(service, keeper, scope, body)
         await send(
             {
                 "type": "http.response.start",
@@ -181,7 +200,7 @@ def _credentials(service: Any, scope: Any) -> tuple[int, Any]:
     }
 
 
-def _own(service: Any, scope: Any, body: bytes) -> tuple[int, Any]:
+def _own(service: Any, keeper: Keeper, scope: Any, body: bytes) -> tuple[int, Any]:
     query = {k: v[0] for k, v in parse_qs(scope.get("query_string", b"").decode()).items()}
     route = scope["method"], scope["path"].removeprefix("/_smp/")
     if route == ("GET", "ready"):
@@ -195,11 +214,13 @@ def _own(service: Any, scope: Any, body: bytes) -> tuple[int, Any]:
             return 200, service.service_quotas.administer(json.loads(body or b"{}"))
         except (ValueError, TypeError, ServiceError) as error:
             return 400, {"error": str(error)}
+    if route == ("GET", "state"):
+        return 200, {"missed": [*keeper.missed], "failure": keeper.failure}
     if route == ("POST", "faults"):
         try:
             service.faults.configure(json.loads(body or b"{}"))
         except (ValueError, TypeError) as error:
             return 400, {"error": str(error)}
         return 200, {}
-    known = "GET ready, GET calls, GET quotas, POST quotas, POST faults"
+    known = "GET ready, GET calls, GET state, GET quotas, POST quotas, POST faults"
     return 404, {"error": f"Known here: {known}, all under /_smp/."}

@@ -42,38 +42,50 @@ def attach(home: Home) -> Platform:
 def up(home: Home, port: int | None, progress: Progress) -> Platform:
     """Start the platform of `home`, or find it, and deploy what has changed.
 
-    Whatever ends this early, an error or an interruption, ends the server that it started.
+    A platform whose server died is taken up with all that it held. Whatever ends this early, an
+    error or an interruption, ends the server that it started, and removes what it began.
     """
     with home.locked():
         found = server.running(home)
+        before = found or server.recorded(home)
         if found and port not in (None, found.port):
             raise PlatformError(
                 "find the platform",
                 f"It runs already, on port {found.port} and not on {port}.",
                 "Use it as it is with smp up, or end it first with: smp down",
             )
+        if before and port not in (None, before.port):
+            raise PlatformError(
+                "find the platform",
+                f"Its state names port {before.port}, in queues' URLs for example, and not {port}.",
+                "Take it up as it is with smp up, or give it up first with: smp down",
+            )
         if found is None and home.path.exists():
-            # Left by a server that died: its state cannot be taken up again.
+            # The server died: what it began and nobody ended would work against the next one.
             server.stop(home)
-            home.remove()
         commands = Commands()
         try:
-            return _up(home, port or server.DEFAULT_PORT, found, commands, progress)
+            return _up(home, port or server.DEFAULT_PORT, before, commands, progress)
         except BaseException as error:
             commands.cancel()
-            if found is None:
+            if before is None:
                 _take_down(home, keep_log=isinstance(error, Exception))
+            elif found is None:
+                server.stop(home)
             raise
 
 
 def _up(
-    home: Home, port: int, found: Server | None, commands: Commands, progress: Progress
+    home: Home, port: int, before: Server | None, commands: Commands, progress: Progress
 ) -> Platform:
     """Serve and synthesize at the same time, then deploy."""
+    found = before if before and before.process else None
+    if before:
+        port = before.port
     if found is None:
         server.check_port(port)
     with ThreadPoolExecutor(2, thread_name_prefix="up") as pool:
-        serving = pool.submit(_serve, home, port, found, commands, progress)
+        serving = pool.submit(_serve, home, port, before, commands, progress)
         synthesis = pool.submit(_synthesize, commands, progress)
         try:
             _first_failure(serving, synthesis)
@@ -104,18 +116,26 @@ def _first_failure(*futures: "Future[Any]") -> None:
 
 
 def _serve(
-    home: Home, port: int, found: Server | None, commands: Commands, progress: Progress
+    home: Home, port: int, before: Server | None, commands: Commands, progress: Progress
 ) -> Platform:
+    """Find the server or start it, with an administrator and an account that is bootstrapped.
+
+    `before` is the server that was recorded, running or not.
+    """
     key = credentials.load(home)
+    found = before if before and before.process else None
     if found and key:
         with step(progress, "find the server"):
             server.wait_ready(found, home)
         return Platform(home, found, key, found=True)
+    deployed = before.deployed if before else ""
     with step(progress, "start the server"):
-        process = found or server.start(home, port)
+        process = found or server.start(home, port, deployed=deployed)
         server.wait_ready(process, home)
-        key = credentials.make_administrator(home, process.url)
-    deployment.bootstrap(commands, home, key, process.url, progress)
+        key = key or credentials.make_administrator(home, process.url)
+    # A deployment has been through what bootstrapping makes.
+    if not deployed:
+        deployment.bootstrap(commands, home, key, process.url, progress)
     return Platform(home, process, key)
 
 

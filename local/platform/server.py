@@ -91,8 +91,11 @@ def running(home: Home) -> Server | None:
     return server if server and server.process else None
 
 
-def start(home: Home, port: int, command: Sequence[str] = COMMAND) -> Server:
-    """Start the server's process and record it; it does not answer yet."""
+def start(home: Home, port: int, command: Sequence[str] = COMMAND, deployed: str = "") -> Server:
+    """Start the server's process and record it; it does not answer yet.
+
+    `deployed` is what the state that it finds holds.
+    """
     check_port(port)
     home.create()
     environment = tool_environment() | {
@@ -110,7 +113,7 @@ def start(home: Home, port: int, command: Sequence[str] = COMMAND) -> Server:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    server = Server(process.pid, psutil.Process(process.pid).create_time(), port)
+    server = Server(process.pid, psutil.Process(process.pid).create_time(), port, deployed)
     server.save(home)
     return server
 

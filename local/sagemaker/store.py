@@ -29,7 +29,8 @@ class Store:
         self._lock = threading.RLock()
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=NORMAL")
+        # What has been answered must be there after any end of the process or the machine.
+        self._database.execute("PRAGMA synchronous=FULL")
         self._database.execute(_SCHEMA)
 
     def close(self) -> None:
