@@ -8,21 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from local.emulator import cloudformation_notebooks, cloudformation_scaling, identity
-from local.emulator.cloudformation_sagemaker import REPLACING, arn_of
+from local.emulator.cloudformation_sagemaker import ARN_KINDS, REPLACING, arn_of
 from local.emulator.environment import ACCOUNT, REGION, ROOT_ACCESS_KEY
 
 Needed = tuple[str, str, dict[str, str]]
 Props = Mapping[str, Any]
 
-_SAGEMAKER_KINDS = {
-    "Model": "model",
-    "EndpointConfig": "endpoint-config",
-    "Endpoint": "endpoint",
-    "ModelPackageGroup": "model-package-group",
-    "NotebookInstance": "notebook-instance",
-    "NotebookInstanceLifecycleConfig": "notebook-instance-lifecycle-config",
-    "CodeRepository": "code-repository",
-}
 _SAGEMAKER_TYPES = {**REPLACING, **cloudformation_notebooks.REPLACING}
 # The others have nothing but tags that can be updated.
 _UPDATED = ("Endpoint", "NotebookInstance", "NotebookInstanceLifecycleConfig", "CodeRepository")
@@ -121,7 +112,7 @@ def _sagemaker(
             yield permission.action, permission.resource, dict(permission.context or {})
     if operation == "create" and kind == "EndpointConfig" and props.get("KmsKeyId"):
         yield from _granted(str(props["KmsKeyId"]))
-    own = arn_of(_SAGEMAKER_KINDS[kind], params[f"{kind}Name"], REGION)
+    own = arn_of(ARN_KINDS[kind], params[f"{kind}Name"], REGION)
     yield f"sagemaker:Describe{kind}", own, {}
     for also in _ALSO.get((kind, operation), ()):
         yield f"sagemaker:{also}{kind}", own, {}

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from local.emulator import identity
-from local.emulator.environment import ACCOUNT
+from local.emulator import cloudformation_recovery, identity
+from local.emulator.environment import ACCOUNT, REGION
 from local.sagemaker.validation import service_model
 
 # What a change of replaces the resource, by AWS's schemas; all else is updated in place.
@@ -34,6 +34,15 @@ REPLACING = {
     ),
     "AWS::SageMaker::Endpoint": ("EndpointName",),
     "AWS::SageMaker::ModelPackageGroup": ("ModelPackageGroupName", "ModelPackageGroupDescription"),
+}
+ARN_KINDS = {
+    "Model": "model",
+    "EndpointConfig": "endpoint-config",
+    "Endpoint": "endpoint",
+    "ModelPackageGroup": "model-package-group",
+    "NotebookInstance": "notebook-instance",
+    "NotebookInstanceLifecycleConfig": "notebook-instance-lifecycle-config",
+    "CodeRepository": "code-repository",
 }
 _UPDATE_ONLY = (
     "ExcludeRetainedVariantProperties",
@@ -122,6 +131,11 @@ class Kind:
         """Make the resource; its ARN and attributes."""
         name_property = f"{self._kind}Name"
         name = str(props.get(name_property) or f"{logical_id[:50]}-{secrets.token_hex(6)}")
+        if not self._exists(name):
+            cloudformation_recovery.making(
+                *(stack_name, logical_id, f"AWS::SageMaker::{self._kind}"),
+                *(arn_of(ARN_KINDS[self._kind], name, REGION), props, {name_property: name}),
+            )
         given = {
             k: v for k, v in props.items() if k not in (*_UPDATE_ONLY, "ModelPackageGroupPolicy")
         }
@@ -234,6 +248,15 @@ class Kind:
                 raise
             time.sleep(_POLL_SECONDS)
 
+    def _exists(self, name: str) -> bool:
+        try:
+            self._describe(name)
+        except ValueError as error:
+            if _is_missing(str(error)):
+                return False
+            raise
+        return True
+
     def _describe(self, name: str) -> dict[str, Any]:
         return self._call(f"Describe{self._kind}", {f"{self._kind}Name": name})
 
@@ -274,7 +297,12 @@ class Kind:
         return answer
 
     def _name(self, physical_id: str) -> str:
-        return self._names.get(physical_id) or physical_id.rpartition("/")[2]
+        # Of a resource that another server made, the stack's record knows the name.
+        return (
+            self._names.get(physical_id)
+            or cloudformation_recovery.attribute(physical_id, f"{self._kind}Name")
+            or physical_id.rpartition("/")[2]
+        )
 
     def _attributes(self, arn: str, name: str) -> dict[str, str]:
         found = {f"{self._kind}Name": name, f"{self._kind}Arn": arn}

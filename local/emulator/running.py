@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
-from local.emulator import identity, objects, recovery, sagemaker
+from local.emulator import cloudformation_recovery, identity, objects, recovery, sagemaker
 from local.emulator.calls import CALLS
 from local.emulator.durable import durable
 from local.emulator.environment import HOST, Settings
@@ -27,6 +28,7 @@ STATE_REFUSED = 4
 _GRACE_SECONDS = 8.0
 # The SDKs ask again when a quarter of this is left.
 _CREDENTIALS_LAST = timedelta(hours=1)
+_BACKLOG = 512
 _logger = logging.getLogger("smp")
 
 
@@ -65,16 +67,18 @@ def serve(settings: Settings, build: Callable[[Settings], Any] | None = None) ->
         service = (build or _sagemaker)(settings)
         install(service, settings)
         objects.install(keeper)
+        cloudformation_recovery.install(keeper.settle_from_thread)
         keeper.restore()
     except StateRefused as error:
         sys.stderr.write(f"{error}\n")
         return STATE_REFUSED
-    recovery.recover()
     logging.getLogger().handlers[:] = [_to_stdout()]
     logging.getLogger().setLevel(settings.log_level)
+    # Already here: what comes back with the state calls this port, and waits until it is served.
+    listener = _listen(settings)
     service.start()
     try:
-        asyncio.run(_serve(service, settings, keeper))
+        asyncio.run(_serve(service, settings, keeper, listener))
     finally:
         _take_down(service)
     # Threads of executions may still sleep in a Wait state; nothing of theirs is to be kept.
@@ -95,12 +99,22 @@ def _to_stdout() -> logging.Handler:
     return handler
 
 
-async def _serve(service: Any, settings: Settings, keeper: Keeper) -> None:
+def _listen(settings: Settings) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.bind((HOST, settings.port))
+    listener.listen(_BACKLOG)
+    return listener
+
+
+async def _serve(service: Any, settings: Settings, keeper: Keeper, listener: socket.socket) -> None:
     from hypercorn.asyncio import serve as hypercorn_serve
     from hypercorn.config import Config
 
     config = Config()
-    config.bind = [f"{HOST}:{settings.port}"]
+    config.bind = [f"fd://{listener.detach()}"]
+    config.backlog = _BACKLOG
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1
     config.shutdown_timeout = 2

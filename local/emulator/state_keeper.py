@@ -132,7 +132,8 @@ class Keeper:
 
     def settle_from_thread(self) -> None:
         """Do as `settle`, on a thread that is not the serving one."""
-        if self._loop is not None and self._loop.is_running():
+        elsewhere = threading.get_ident() != self._loop_thread
+        if elsewhere and self._loop is not None and self._loop.is_running():
             asyncio.run_coroutine_threadsafe(self.settle(), self._loop).result()
 
     async def _write_all(self, delta: Delta, waiters: "list[asyncio.Future[None]]") -> None:

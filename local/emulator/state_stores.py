@@ -16,6 +16,8 @@ _PACKAGE = "ministack.services."
 _SMALL = 16_384
 # Under this key a record names the file of its content, which is not in memory.
 CONTENT = "_smp_content"
+# Under this key a stack's record holds what is being done with it.
+OPERATION = "_smp_operation"
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Kind:
 
 
 def _in_progress(stack: Any) -> bool:
-    return str(stack.get("StackStatus", "")).endswith("_IN_PROGRESS")
+    return OPERATION in stack or str(stack.get("StackStatus", "")).endswith("_IN_PROGRESS")
 
 
 def _running(execution: Any) -> bool:
