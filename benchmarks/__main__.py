@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from benchmarks import calls, endpoint, first_prediction, job, memory, synthesis
+from benchmarks import calls, endpoint, first_prediction, job, memory, notebook, synthesis
 from benchmarks.measuring import Figure, machine, own_platform
 from local.cli.aws import Aws
 
@@ -13,6 +13,7 @@ ON_A_PLATFORM: dict[str, Callable[[Aws], list[Figure]]] = {
     "calls": calls.measure,
     "job": job.measure,
     "endpoint": endpoint.measure,
+    "notebook": notebook.measure,
 }
 ALONE: dict[str, Callable[[], list[Figure]]] = {
     "synthesis": synthesis.measure,

@@ -35,13 +35,14 @@ def logs(
         log = default_home().log
         if not log.is_file():
             raise PlatformError("read the server's log", f"There is no {log}.", "Start: smp up")
-        _print(_grow(log), follow)
+        follow_lines(_grow(log), follow)
         return
     tail = _tail(Aws(), target)
-    _print(iter(lambda: list(tail.lines()), None), follow)
+    follow_lines(iter(lambda: list(tail.lines()), None), follow)
 
 
-def _print(batches: Iterator[list[str]], follow: bool) -> None:
+def follow_lines(batches: Iterator[list[str]], follow: bool) -> None:
+    """Print the first batch of lines, or all that come until Ctrl-C."""
     for batch in batches:
         for line in batch:
             typer.echo(line)

@@ -11,6 +11,7 @@ from local.cli.aws import Aws
 
 TRAINING_GROUP = "/aws/sagemaker/TrainingJobs"
 ENDPOINT_GROUP = "/aws/sagemaker/Endpoints/"
+NOTEBOOK_GROUP = "/aws/sagemaker/NotebookInstances"
 FUNCTION_GROUP = "/aws/lambda/"
 
 

@@ -17,6 +17,12 @@ METADATA = "SMP_NOTEBOOK_METADATA"
 _KEPT = "SageMaker"
 # AWS's name of the kernel, so that notebooks written there find theirs here, and Jupyter's own.
 _KERNELS = {"python3": "Python 3", "conda_python3": "conda_python3"}
+_DISABLED = (
+    "@jupyterlab/apputils-extension:announcements",
+    "@jupyterlab/fileeditor-extension:language-server",
+    "@jupyterlab/lsp-extension",
+    "@jupyterlab/notebook-extension:language-server",
+)
 # What a process needs of the platform's own environment; credentials are never among it.
 _INHERITED = ("LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
 
@@ -49,6 +55,11 @@ class NotebookHome:
         }
         self.metadata.write_text(json.dumps(document), encoding="utf-8")
         self._make_kernel()
+        # Off: a question about news that come from the internet, and language servers, which
+        # JupyterLab would be asked for in vain.
+        settings = self.path / ".jupyter" / "labconfig" / "page_config.json"
+        settings.parent.mkdir(parents=True)
+        settings.write_text(json.dumps({"disabledExtensions": dict.fromkeys(_DISABLED, True)}))
 
     def remove(self) -> None:
         """Remove all of it, the volume too."""

@@ -134,8 +134,6 @@ def _command(home: NotebookHome, port: int) -> list[str]:
         # environment.
         "--ServerApp.jpserver_extensions={'jupyter_lsp': False}",
         "--LabApp.extension_manager=readonly",
-        "--LabApp.news_url=None",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
 
 
