@@ -195,6 +195,33 @@ def hosting_role(platform: LocalPlatform) -> Iterator[str]:
     iam.delete_role(RoleName=name)
 
 
+@pytest.fixture(scope="module")
+def alerts(platform: LocalPlatform) -> Iterator[str]:
+    """The URL of a queue that hears what is told to people."""
+    sqs, sns = platform.client("sqs"), platform.client("sns")
+    url = sqs.create_queue(QueueName=f"alerts-{uuid4().hex[:8]}")["QueueUrl"]
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
+    topic = platform.parameter("governance/topic-arn")
+    may_send = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": found["QueueArn"],
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [may_send]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    subscription = sns.subscribe(
+        TopicArn=topic,
+        Protocol="sqs",
+        Endpoint=found["QueueArn"],
+        ReturnSubscriptionArn=True,
+    )["SubscriptionArn"]
+    yield url
+    sns.unsubscribe(SubscriptionArn=subscription)
+    sqs.delete_queue(QueueUrl=url)
+
+
 def _living(holders: Path) -> list[int]:
     """The workers that use the platform; one that was killed uses it no more."""
     pids = json.loads(holders.read_text()) if holders.exists() else []

@@ -65,6 +65,22 @@ def ended(platform: LocalPlatform, execution: str) -> dict[str, Any]:
     return result
 
 
+def heard(platform: LocalPlatform, alerts: str, *words: str) -> dict[str, Any]:
+    """The next message with all the words; others are thrown away."""
+    sqs = platform.client("sqs")
+
+    def look() -> dict[str, Any] | None:
+        answer = sqs.receive_message(QueueUrl=alerts, MaxNumberOfMessages=10)
+        for message in answer.get("Messages", []):
+            sqs.delete_message(QueueUrl=alerts, ReceiptHandle=message["ReceiptHandle"])
+            body: dict[str, Any] = json.loads(message["Body"])
+            if all(word in json.dumps(body) for word in words):
+                return body
+        return None
+
+    return until(look, f"a message with {words}")
+
+
 def jobs(platform: LocalPlatform) -> set[str]:
     """Names of all training jobs so far."""
     pages = platform.client("sagemaker").get_paginator("list_training_jobs").paginate()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.local.conftest import LocalPlatform
-from tests.local.support import ended
+from tests.local.support import ended, heard
 
 
 def served(platform: LocalPlatform) -> str:
@@ -199,3 +199,22 @@ def test_a_model_that_cannot_be_loaded_is_rolled_back_by_cloudformation_with_its
     assert result.returncode == 1
     assert "archive" in result.stderr
     assert served(platform) == before
+
+
+def test_a_deployment_over_the_endpoints_quota_is_told_and_leaves_what_serves(
+    platform: LocalPlatform, runs: list[dict[str, Any]], alerts: str
+) -> None:
+    quota, before = "ml.m5.large for endpoint usage", served(platform)
+    # Nobody else may find so little allowed.
+    platform.faults({})
+    try:
+        assert platform.smp("quota", "set", quota, "1").returncode == 0
+        result = main_job(platform)
+    finally:
+        platform.smp("quota", "set", quota, "256")
+    assert result["status"] == "FAILED"
+    assert f"The account-level service limit '{quota}' is 1 Instances" in result["cause"]
+    assert served(platform) == before
+    message = heard(platform, alerts, "Quota hit", quota)["Message"]
+    assert "asked by: sagemaker-platform-local-digits, for 1 Instances" in message
+    assert "--quota-code L-" in message

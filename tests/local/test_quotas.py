@@ -11,7 +11,15 @@ from botocore.exceptions import ClientError
 
 from quotas import table
 from tests.local.conftest import LocalPlatform
-from tests.local.support import ALGORITHMS, DIGITS, ended, invoke_function, job_request, until
+from tests.local.support import (
+    ALGORITHMS,
+    DIGITS,
+    ended,
+    heard,
+    invoke_function,
+    job_request,
+    until,
+)
 
 # Types that no other test trains on, since quotas are everybody's.
 TYPE, OTHER_TYPE = "ml.c5.9xlarge", "ml.c5.18xlarge"
@@ -20,49 +28,6 @@ CODE = table.codes()[TRAINING]
 WATCHED = "ml.m5.xlarge for training job usage"
 ENDLESS = {"num_round": "100000", "objective": "multi:softmax", "num_class": "10"}
 ANSWERED = ("Completed", "Failed", "Stopped")
-
-
-@pytest.fixture(scope="module")
-def queue(platform: LocalPlatform) -> Iterator[str]:
-    """A queue that hears the topic."""
-    sqs, sns = platform.client("sqs"), platform.client("sns")
-    url = sqs.create_queue(QueueName=f"alerts-{uuid4().hex[:8]}")["QueueUrl"]
-    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
-    topic = platform.parameter("governance/topic-arn")
-    may_send = {
-        "Effect": "Allow",
-        "Principal": {"Service": "sns.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": found["QueueArn"],
-        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
-    }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [may_send]})
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
-    subscription = sns.subscribe(
-        TopicArn=topic,
-        Protocol="sqs",
-        Endpoint=found["QueueArn"],
-        ReturnSubscriptionArn=True,
-    )["SubscriptionArn"]
-    yield url
-    sns.unsubscribe(SubscriptionArn=subscription)
-    sqs.delete_queue(QueueUrl=url)
-
-
-def heard(platform: LocalPlatform, queue: str, *words: str) -> dict[str, Any]:
-    """The next message with all the words; others are thrown away."""
-    sqs = platform.client("sqs")
-
-    def look() -> dict[str, Any] | None:
-        answer = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
-        for message in answer.get("Messages", []):
-            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-            body: dict[str, Any] = json.loads(message["Body"])
-            if all(word in json.dumps(body) for word in words):
-                return body
-        return None
-
-    return until(look, f"a message with {words}")
 
 
 def smp(platform: LocalPlatform, *arguments: str) -> str:
@@ -130,7 +95,7 @@ def start(platform: LocalPlatform, instance_type: str) -> str:
 
 
 def test_a_job_over_its_quota_is_told_at_once_with_the_command_that_asks_for_more(
-    platform: LocalPlatform, queue: str, running: str
+    platform: LocalPlatform, alerts: str, running: str
 ) -> None:
     assert f"{TRAINING} ({CODE}) is 1 now." in smp(platform, "set", TRAINING, "1")
     sagemaker = platform.client("sagemaker")
@@ -149,7 +114,7 @@ def test_a_job_over_its_quota_is_told_at_once_with_the_command_that_asks_for_mor
     execution = ended(platform, start(platform, TYPE))
     assert (execution["status"], execution["error"]) == ("FAILED", "ResourceLimitExceeded")
     assert text in execution["cause"]
-    message = heard(platform, queue, "Quota hit", TRAINING)
+    message = heard(platform, alerts, "Quota hit", TRAINING)
     lines = [line.strip() for line in message["Message"].splitlines()]
     assert message["Subject"] == f"Quota hit: {TRAINING}"
     assert {f"quota code: {CODE}", "limit: 1 Instances", "in use: 1 Instances"} <= set(lines)
@@ -190,16 +155,16 @@ def test_a_quota_below_what_is_in_use_lets_what_runs_go_on(
     assert "nonsense is none that is enforced here" in done.stderr
 
 
-def test_the_same_event_twice_is_one_message(platform: LocalPlatform, queue: str) -> None:
+def test_the_same_event_twice_is_one_message(platform: LocalPlatform, alerts: str) -> None:
     who, text = f"twice-{uuid4().hex[:8]}", "in words that nobody knows"
     detail = {"environment": "local", "asked": who, "message": text, "where": ""}
     event = {"detail-type": "SageMaker Resource Limit Exceeded", "detail": detail}
     answers = [invoke_function(platform, "quotas.handlers.tell", event) for _ in range(2)]
     assert answers == [{"told": True}, {"told": False}]
-    assert text in heard(platform, queue, who)["Message"]
+    assert text in heard(platform, alerts, who)["Message"]
 
 
-def test_a_quota_that_is_used_up_raises_its_alarm(platform: LocalPlatform, queue: str) -> None:
+def test_a_quota_that_is_used_up_raises_its_alarm(platform: LocalPlatform, alerts: str) -> None:
     # Nobody else may find this quota at nothing.
     platform.faults({})
     before = platform.client("service-quotas").get_service_quota(
@@ -208,7 +173,7 @@ def test_a_quota_that_is_used_up_raises_its_alarm(platform: LocalPlatform, queue
     try:
         smp(platform, "set", WATCHED, "0")
         assert invoke_function(platform, "quotas.handlers.measure", {})[WATCHED] == 100
-        heard(platform, queue, "ALARM", WATCHED)
+        heard(platform, alerts, "ALARM", WATCHED)
     finally:
         smp(platform, "set", WATCHED, f"{before:g}")
     metrics = platform.client("cloudwatch").list_metrics(Namespace="SageMakerPlatform/Quotas")

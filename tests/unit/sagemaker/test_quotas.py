@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ from tests.unit.sagemaker.surroundings import (
     BUCKET,
     IMAGE,
     ROLE,
+    TestAws,
     archive,
     finished,
     job_request,
+    service,
     until,
 )
 
@@ -255,3 +258,26 @@ def test_the_local_account_begins_with_the_defaults_that_are_said() -> None:
     assert quota_values.at_first("ml.g5.xlarge for endpoint usage") == 0
     assert quota_values.at_first(table.LARGEST["endpoint"]) == 20
     assert not quota_values.enforced("ml.m5.xlarge for cluster usage")
+
+
+def test_limits_and_requests_outlive_the_platform_and_what_was_cut_off_is_given_back(
+    aws: TestAws, bucket: S3Client, tmp_path: Path
+) -> None:
+    first = service(aws, tmp_path / "state")
+    first.start()
+    allow(first, TRAINING, 1)
+    asked = {"ServiceCode": "sagemaker", "QuotaCode": table.codes()[TRAINING], "DesiredValue": 9}
+    filed = first.service_quotas.call("RequestServiceQuotaIncrease", asked)["RequestedQuota"]
+    first.call("CreateTrainingJob", slow("cut-off"))
+    first.close()
+    second = service(aws, tmp_path / "state")
+    second.start()
+    try:
+        assert second.quotas.in_use()[TRAINING] == 0
+        assert second.quotas.limit(TRAINING) == 1
+        second.call("CreateTrainingJob", slow("next"))
+        refusal(second, "CreateTrainingJob", slow("over"))
+        second.service_quotas.administer({"approve": filed["Id"]})
+        assert second.quotas.limit(TRAINING) == 9
+    finally:
+        second.close()
