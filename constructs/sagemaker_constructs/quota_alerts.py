@@ -190,8 +190,8 @@ class QuotaAlerts(Construct):
             # A measurement that comes late says nothing; that none comes, another alarm says.
             treat_missing_data=cloudwatch.TreatMissingData.IGNORE,
         )
+        # Nobody need do anything when there is room again, nor when it is measured at first.
         alarm.add_alarm_action(actions.SnsAction(topic))
-        alarm.add_ok_action(actions.SnsAction(topic))
 
 
 def _occasions(

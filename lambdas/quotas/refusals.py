@@ -82,7 +82,9 @@ def asked(event: Mapping[str, Any]) -> Asked | None:
             return Asked(detail["asked"], detail["message"], detail["where"])
         case "CloudFormation Resource Status Change":
             text = detail["status-details"].get("status-reason", "")
-            name = detail.get("physical-resource-id") or detail["logical-resource-id"]
+            # Named as others name it who tell of the same refusal; what was never made has no name.
+            name = detail.get("physical-resource-id", "").rpartition("/")[2]
+            name = name or detail["logical-resource-id"]
             return _of_a_quota(Asked(name, text, detail["stack-id"]))
         case "SageMaker Endpoint State Change":
             text = detail.get("FailureReason", "")

@@ -133,9 +133,8 @@ class Quotas:
         self._store.put(_ADDED, endpoint, {"types": more})
 
     def _demands(self) -> Iterable[Demand]:
-        for job in self._store.all("training-job"):
-            if job["TrainingJobStatus"] in _RUNNING_JOBS:
-                yield of_job(job)
+        for job in self._store.having("training-job", "TrainingJobStatus", _RUNNING_JOBS):
+            yield of_job(job)
         for endpoint in self._store.all("endpoint"):
             yield from self._of_endpoint(endpoint["EndpointName"], endpoint["EndpointStatus"])
         for notebook in self._store.all("notebook-instance"):

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,5 +94,19 @@ class Store:
         with self._lock:
             rows = self._database.execute(
                 "SELECT body FROM documents WHERE kind = ? ORDER BY name", (kind,)
+            ).fetchall()
+        return [json.loads(row[0]) for row in rows]
+
+    def having(self, kind: str, member: str, values: Sequence[str]) -> list[Document]:
+        """List the documents of a kind whose `member` has one of the values, by name.
+
+        SQLite looks into the documents, so that the many others are never parsed here.
+        """
+        wanted = ", ".join("?" * len(values))
+        with self._lock:
+            rows = self._database.execute(
+                "SELECT body FROM documents WHERE kind = ? "  # noqa: S608 - question marks alone
+                f"AND json_extract(body, '$.' || ?) IN ({wanted}) ORDER BY name",
+                (kind, member, *values),
             ).fetchall()
         return [json.loads(row[0]) for row in rows]

@@ -122,8 +122,10 @@ def test_cloudformations_failure_is_told_when_it_quotes_a_quota() -> None:
     reason = f'Resource handler returned message: "{words()}" (RequestToken: 1)'
     found = asked(cloudformation(reason))
     assert found == Asked("Endpoint", reason, cloudformation("")["detail"]["stack-id"])
-    named = asked(cloudformation(reason, **{"physical-resource-id": "arn:endpoint"}))
-    assert named and named.who == "arn:endpoint"
+    arn = "arn:aws:sagemaker:eu-west-1:111122223333:endpoint/sagemaker-platform-dev-digits"
+    named = asked(cloudformation(reason, **{"physical-resource-id": arn}))
+    # As the workflow calls it, so that both are one message.
+    assert named and named.who == "sagemaker-platform-dev-digits"
     assert asked(cloudformation("Resource creation cancelled")) is None
 
 
