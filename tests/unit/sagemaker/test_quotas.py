@@ -1,4 +1,6 @@
 import threading
+import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -228,8 +230,19 @@ def test_scaling_out_is_refused_beyond_the_quota_and_scaling_in_never(
     assert sagemaker.quotas.in_use()[ENDPOINT] == 1
 
 
-def test_two_hundred_at_once_never_exceed_the_quota(sagemaker: SageMakerService) -> None:
+def test_two_hundred_at_once_never_exceed_the_quota(
+    sagemaker: SageMakerService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     allow(sagemaker, TRAINING, 3)
+    count = sagemaker.quotas.in_use
+
+    def slowly() -> Counter[str]:
+        found = count()
+        # Whoever may count at the same time does so now, before the first is recorded.
+        time.sleep(0.005)
+        return found
+
+    monkeypatch.setattr(sagemaker.quotas, "in_use", slowly)
     outcomes: list[str] = []
     together = threading.Barrier(200)
 
