@@ -95,7 +95,11 @@ def _requests() -> None:
                 f"{one['DesiredValue']:g}",
                 json.loads(one["Requester"])["callerArn"].rpartition(":")[2],
             )
-    out.print(shown if shown.rows else "No request. File one with: aws service-quotas ...")
+    out.print(
+        shown
+        if shown.rows
+        else "No request. File one with: aws service-quotas request-service-quota-increase"
+    )
 
 
 @app.command()
