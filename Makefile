@@ -19,8 +19,10 @@ UV_VERSION := 0.13.9
 CDK := node_modules/.bin/cdk
 # Changes whenever either half of the setup must be made again.
 READY := .venv/.python-ready node_modules/.node-ready
+# AWS's own clients, which the tests run: they fit neither each other nor this project.
+CLIENTS := $(patsubst tests/clients/%/uv.lock,.venv-clients/%/.ready,$(wildcard tests/clients/*/uv.lock))
 
-.PHONY: help setup demo test check functions synth bench clean
+.PHONY: help setup demo test check clients functions synth bench clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -54,10 +56,16 @@ node_modules/.node-ready: package.json package-lock.json .venv/.python-ready
 		ci --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
+.venv-clients/%/.ready: tests/clients/%/pyproject.toml tests/clients/%/uv.lock .venv/.python-ready
+	@echo "clients: tests/clients/$*/uv.lock into .venv-clients/$*/"
+	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/.venv-clients/$* $(UV) sync --locked --quiet \
+		--project tests/clients/$* --python "$(CURDIR)/.venv/bin/python"
+	@touch $@
+
 demo: setup ## Bring the platform up on this machine, train, deploy and ask for predictions
 	@.venv/bin/smp demo
 
-test: setup functions ## Run every test, end to end on the local platform among them
+test: setup functions $(CLIENTS) ## Run every test, end to end on the local platform among them
 	@echo "test: pytest with $(WORKERS) workers"
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
@@ -68,6 +76,8 @@ check: setup ## Lint, formatting and types
 	@.venv/bin/ruff format --check .
 	@echo "check: mypy --strict"
 	@.venv/bin/mypy
+
+clients: $(CLIENTS) ## Make the environments of AWS's clients, which the tests run
 
 functions: setup ## Stage the code of the Lambda functions under build/functions
 	@echo "functions: build/functions"
@@ -85,7 +95,7 @@ bench: setup functions ## Measure what the README reports, medians of five
 clean: ## End the local platform and remove everything that was made here
 	@if [ -x .venv/bin/smp ] && [ -d .local ]; then .venv/bin/smp down; fi
 	@echo "clean: .local build cdk.out node_modules .venv .uv and caches"
-	@rm -rf .local build cdk.out node_modules .venv .uv .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	@rm -rf .local build cdk.out node_modules .venv .venv-clients .uv .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: judges

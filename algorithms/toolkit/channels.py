@@ -24,7 +24,7 @@ def read_channel(
     channel: Channel,
     *,
     allowed: Sequence[str],
-    default: str | None = None,
+    default: str = content.RECORDIO,
     label_size: int = 1,
     weights: bool = False,
     missing: bool = False,
@@ -34,14 +34,13 @@ def read_channel(
     Args:
         channel: whose files to read.
         allowed: the content types that the algorithm takes.
-        default: the content type of a channel that names none; without it, that is an error.
+        default: the content type of a channel that names none, as the estimators of AWS's own
+            SDK do for the records that they upload.
         label_size: how many columns of a text file are the label, 0 or 1.
         weights: whether the column after the label is the weight of a record.
         missing: whether a feature may be missing.
     """
-    kind = channel.content_type or (ContentType(default) if default else None)
-    if kind is None:
-        raise CustomerError(f"Missing content type for channel: {channel.name}")
+    kind = channel.content_type or ContentType(default)
     if kind.name not in allowed:
         raise CustomerError(
             f"Content type '{kind.name}' of channel '{channel.name}' is not supported; "

@@ -7,6 +7,7 @@ and key policies apply; so is this one, and the root key is used once, to make i
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import boto3
 from botocore.config import Config
@@ -15,6 +16,7 @@ from local.platform.home import REGION, Home
 
 USER = "smp-administrator"
 ROOT_KEY = "test"
+SDK_SETTINGS = Path(__file__).with_name("sagemaker_sdk.yaml")
 POLICY = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
@@ -46,6 +48,7 @@ class Credentials:
             "AWS_DEFAULT_REGION": REGION,
             # A laptop is no EC2 instance: without this, a missing key costs a wait of seconds.
             "AWS_EC2_METADATA_DISABLED": "true",
+            "SAGEMAKER_USER_CONFIG_OVERRIDE": str(SDK_SETTINGS),
         }
 
 

@@ -148,8 +148,35 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform
 @pytest.fixture(scope="module")
 def hosting_role(platform: LocalPlatform) -> Iterator[str]:
     """A role that a user would write for an endpoint of their own."""
-    iam, name = platform.client("iam"), f"hosting-{uuid4().hex[:8]}"
     models = platform.parameter("storage/models-bucket")
+    yield from _role(
+        platform,
+        "hosting",
+        [
+            {"Action": ["s3:GetObject"], "Resource": f"arn:aws:s3:::{models}/*"},
+            {"Action": ["s3:ListBucket"], "Resource": f"arn:aws:s3:::{models}"},
+            {"Action": ["kms:Decrypt"], "Resource": platform.parameter("storage/key-arn")},
+        ],
+    )
+
+
+@pytest.fixture(scope="module")
+def scientist_role(platform: LocalPlatform) -> Iterator[str]:
+    """A role for jobs and endpoints on the bucket that AWS's SDKs make for themselves."""
+    bucket = "arn:aws:s3:::sagemaker-us-east-1-000000000000"
+    yield from _role(
+        platform,
+        "scientist",
+        [
+            {"Action": ["s3:GetObject", "s3:PutObject"], "Resource": f"{bucket}/*"},
+            {"Action": ["s3:ListBucket"], "Resource": bucket},
+        ],
+    )
+
+
+def _role(platform: LocalPlatform, kind: str, allowed: list[dict[str, Any]]) -> Iterator[str]:
+    """A role of SageMaker, beside `allowed` with what every job and model server needs."""
+    iam, name = platform.client("iam"), f"{kind}-{uuid4().hex[:8]}"
     trust = {
         "Version": "2012-10-17",
         "Statement": [
@@ -160,10 +187,8 @@ def hosting_role(platform: LocalPlatform) -> Iterator[str]:
             }
         ],
     }
-    allowed: list[dict[str, Any]] = [
-        {"Action": ["s3:GetObject"], "Resource": f"arn:aws:s3:::{models}/*"},
-        {"Action": ["s3:ListBucket"], "Resource": f"arn:aws:s3:::{models}"},
-        {"Action": ["kms:Decrypt"], "Resource": platform.parameter("storage/key-arn")},
+    statements = [
+        *allowed,
         {
             "Action": [
                 "ecr:GetAuthorizationToken",
@@ -182,16 +207,16 @@ def hosting_role(platform: LocalPlatform) -> Iterator[str]:
     role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]
     iam.put_role_policy(
         RoleName=name,
-        PolicyName="hosting",
+        PolicyName=kind,
         PolicyDocument=json.dumps(
             {
                 "Version": "2012-10-17",
-                "Statement": [{"Effect": "Allow", **each} for each in allowed],
+                "Statement": [{"Effect": "Allow", **each} for each in statements],
             }
         ),
     )
     yield role["Arn"]
-    iam.delete_role_policy(RoleName=name, PolicyName="hosting")
+    iam.delete_role_policy(RoleName=name, PolicyName=kind)
     iam.delete_role(RoleName=name)
 
 

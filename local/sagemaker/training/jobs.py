@@ -11,6 +11,7 @@ from local.sagemaker import quotas, threads
 from local.sagemaker.errors import in_use, internal_reason, invalid
 from local.sagemaker.events import Events
 from local.sagemaker.faults import Faults
+from local.sagemaker.images import is_own
 from local.sagemaker.resources import Resources, without_tags
 from local.sagemaker.roles import Role
 from local.sagemaker.store import Document, Store
@@ -106,7 +107,7 @@ class TrainingJobs:
         }
         if params["ResourceConfig"].get("KeepAlivePeriodInSeconds"):
             members["WarmPoolStatus"] = {"Status": "InUse"}
-        members["StoppingCondition"].setdefault("MaxRuntimeInSeconds", LONGEST_BY_DEFAULT)
+        self._complete(members)
         with around.quotas.room(quotas.of_job(params)):
             job = self._jobs.create(params, members)
         self._tell(job)
@@ -167,6 +168,19 @@ class TrainingJobs:
             running = self._runs.get(name)
         if running:
             running[1].join(timeout)
+
+    def _complete(self, job: Document) -> None:
+        """Put in what a description has on AWS whether or not the request had it.
+
+        The SDK attaches to a job by these members, and finds its metrics by them.
+        """
+        job["StoppingCondition"].setdefault("MaxRuntimeInSeconds", LONGEST_BY_DEFAULT)
+        job["OutputDataConfig"].setdefault("KmsKeyId", "")
+        specification, runtime = job["AlgorithmSpecification"], self._around.runtime
+        image = specification["TrainingImage"]
+        algorithm = runtime.resolve(image)
+        if algorithm and not is_own(image, self._around.aws.account):
+            specification["MetricDefinitions"] = runtime.metric_definitions(algorithm)
 
     def _begin(self, name: str, job: Document) -> None:
         run = Run(

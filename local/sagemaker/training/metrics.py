@@ -63,14 +63,19 @@ class Metrics:
             return dict(self._last)
 
     def _add(self, name: str, value: float, at: float) -> None:
-        datum = {
-            "MetricName": name,
-            "Dimensions": [{"Name": "Host", "Value": self._host}],
-            "Timestamp": at,
-            "Value": value,
-        }
+        # By host, and by job: the SDK's TrainingJobAnalytics asks for the latter alone.
+        job = self._host.partition("/")[0]
+        data = [
+            {
+                "MetricName": name,
+                "Dimensions": [{"Name": dimension, "Value": named}],
+                "Timestamp": at,
+                "Value": value,
+            }
+            for dimension, named in (("Host", self._host), ("TrainingJobName", job))
+        ]
         with self._lock:
-            self._pending.append(datum)
+            self._pending += data
             self._last[name] = {"MetricName": name, "Value": value, "Timestamp": at}
 
 

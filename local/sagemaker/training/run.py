@@ -12,7 +12,6 @@ from typing import Any
 from local.sagemaker import s3
 from local.sagemaker.errors import REASON_LIMIT, internal_reason
 from local.sagemaker.faults import Faults
-from local.sagemaker.images import is_own
 from local.sagemaker.roles import CallFailed, Role
 from local.sagemaker.surroundings import Surroundings
 from local.sagemaker.training import artifacts
@@ -151,7 +150,7 @@ class Run:
             self._storage,
             self._cluster,
             self._folder,
-            self._definitions(),
+            self._job["AlgorithmSpecification"].get("MetricDefinitions", []),
         )
         with self._lock:
             if self._over.is_set():
@@ -255,14 +254,6 @@ class Run:
         ):
             changes["FinalMetricDataList"] = metrics
         self._finish(status, self._stopping, **changes)
-
-    def _definitions(self) -> list[dict[str, str]]:
-        """Choose the metric definitions: AWS's images have their own, others bring them."""
-        specification = self._job["AlgorithmSpecification"]
-        image = specification["TrainingImage"]
-        if is_own(image, self._around.aws.account):
-            return list(specification.get("MetricDefinitions", []))
-        return self._around.runtime.metric_definitions(self._around.runtime.resolve(image) or "")
 
 
 def _timer(at: float, action: Callable[[], object]) -> threading.Timer:

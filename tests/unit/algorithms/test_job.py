@@ -65,11 +65,11 @@ def test_a_content_type_that_the_algorithm_cannot_read_is_refused(job: JobFolder
     assert "Content type 'image/png' of channel 'train' is not supported" in job.failure
 
 
-def test_a_missing_content_type_is_refused_where_there_is_no_default(new_job: NewJob) -> None:
+def test_a_channel_that_names_no_content_type_holds_recordio(new_job: NewJob) -> None:
     job = new_job("kmeans")
     job.channel("train", None, {"a.csv": b"1,2\n"})
     assert job.train(k=1, feature_dim=2) == 1
-    assert job.failure == "ClientError: Missing content type for channel: train"
+    assert job.failure.startswith("ClientError: train/a.csv, record 1, byte 0: truncated")
 
 
 def test_an_unknown_hyperparameter_is_refused_with_its_name(job: JobFolder) -> None:

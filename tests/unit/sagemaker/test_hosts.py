@@ -117,6 +117,7 @@ def test_each_host_writes_its_own_log_stream_and_metrics(sagemaker: SageMakerSer
     cloudwatch = boto3.client("cloudwatch", region_name=REGION)
     found = cloudwatch.list_metrics(Namespace="/aws/sagemaker/TrainingJobs")["Metrics"]
     assert sorted(metric["Dimensions"][0]["Value"] for metric in found) == [
+        "streams",
         "streams/algo-1",
         "streams/algo-2",
     ]

@@ -293,8 +293,17 @@ def test_metrics_are_found_by_regex_published_and_the_last_value_kept(
     (metric,) = job["FinalMetricDataList"]
     assert (metric["MetricName"], metric["Value"]) == ("train:loss", 0.25)
     cloudwatch = boto3.client("cloudwatch", region_name=REGION)
-    (found,) = cloudwatch.list_metrics(Namespace="/aws/sagemaker/TrainingJobs")["Metrics"]
-    assert found["Dimensions"] == [{"Name": "Host", "Value": "measured/algo-1"}]
+    found = cloudwatch.list_metrics(Namespace="/aws/sagemaker/TrainingJobs")["Metrics"]
+    by_host, by_job = sorted((m["Dimensions"] for m in found), key=lambda each: each[0]["Name"])
+    assert by_host == [{"Name": "Host", "Value": "measured/algo-1"}]
+    assert by_job == [{"Name": "TrainingJobName", "Value": "measured"}]
+
+
+def test_a_description_has_what_the_sdk_attaches_to_a_job_by(sagemaker: SageMakerService) -> None:
+    job = train(sagemaker, "described")
+    assert job["OutputDataConfig"]["KmsKeyId"] == ""
+    defined = job["AlgorithmSpecification"]["MetricDefinitions"]
+    assert [metric["Name"] for metric in defined] == ["train:loss"]
 
 
 def test_an_own_image_brings_its_metric_definitions(sagemaker: SageMakerService) -> None:

@@ -1,0 +1,83 @@
+"""The AWS CLI, version 1, and its waiters, unchanged."""
+
+import json
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.local import clients
+from tests.local.conftest import LocalPlatform
+from tests.local.support import ALGORITHMS, train
+
+
+class Cli:
+    """`aws` with what `smp env` prints."""
+
+    def __init__(self, platform: LocalPlatform, folder: Path) -> None:
+        self._platform = platform
+        self._folder = folder
+
+    def __call__(self, *arguments: str) -> Any:
+        result = self.tried(*arguments)
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout or "null")
+
+    def tried(self, *arguments: str) -> Any:
+        return clients.run(self._platform, "aws_cli", ["aws", *arguments], self._folder)
+
+
+@pytest.fixture
+def aws(platform: LocalPlatform, tmp_path: Path) -> Cli:
+    return Cli(platform, tmp_path)
+
+
+def test_waits_for_a_job_and_for_an_endpoint_to_come_and_go(
+    platform: LocalPlatform, hosting_role: str, aws: Cli
+) -> None:
+    name = f"cli-{uuid4().hex[:8]}"
+    job = train(platform, name, "kmeans")
+    aws("sagemaker", "wait", "training-job-completed-or-stopped", "--training-job-name", name)
+    container = {
+        "Image": ALGORITHMS["kmeans"]["image"],
+        "ModelDataUrl": job["ModelArtifacts"]["S3ModelArtifacts"],
+    }
+    model = ["--primary-container", json.dumps(container)]
+    variant = {
+        "VariantName": "AllTraffic",
+        "ModelName": name,
+        "InstanceType": "ml.m5.large",
+        "InitialInstanceCount": 1,
+    }
+    variants = ["--production-variants", json.dumps([variant])]
+    for command in (
+        ["create-model", "--model-name", name, "--execution-role-arn", hosting_role, *model],
+        ["create-endpoint-config", "--endpoint-config-name", name, *variants],
+        ["create-endpoint", "--endpoint-name", name, "--endpoint-config-name", name],
+        ["wait", "endpoint-in-service", "--endpoint-name", name],
+    ):
+        aws("sagemaker", *command)
+    described = aws("sagemaker", "describe-endpoint", "--endpoint-name", name)
+    assert described["EndpointStatus"] == "InService"
+    aws("sagemaker", "delete-endpoint", "--endpoint-name", name)
+    aws("sagemaker", "wait", "endpoint-deleted", "--endpoint-name", name)
+    gone = aws.tried("sagemaker", "describe-endpoint", "--endpoint-name", name)
+    assert gone.returncode != 0
+    assert f'Could not find endpoint "{endpoint_arn(name)}"' in gone.stderr
+    aws("sagemaker", "delete-endpoint-config", "--endpoint-config-name", name)
+    aws("sagemaker", "delete-model", "--model-name", name)
+
+
+def test_a_waiter_tells_that_a_job_failed(platform: LocalPlatform, aws: Cli) -> None:
+    name = f"cli-{uuid4().hex[:8]}"
+    job = train(platform, name, "kmeans", HyperParameters={"k": "10", "feature_dim": "3"})
+    assert job["TrainingJobStatus"] == "Failed"
+    waiter = ("sagemaker", "wait", "training-job-completed-or-stopped")
+    waited = aws.tried(*waiter, "--training-job-name", name)
+    assert waited.returncode == 255
+    assert "terminal failure state" in waited.stderr
+
+
+def endpoint_arn(name: str) -> str:
+    return f"arn:aws:sagemaker:us-east-1:000000000000:endpoint/{name}"

@@ -1,0 +1,39 @@
+"""The SageMaker Python SDK, version 2, unchanged."""
+
+from typing import Any
+
+import pytest
+
+from tests.local import clients
+from tests.local.conftest import LocalPlatform
+
+
+@pytest.fixture(scope="module")
+def found(
+    platform: LocalPlatform, scientist_role: str, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
+    folder = tmp_path_factory.mktemp("sdk-v2")
+    return clients.answer(platform, "sdk_v2/estimators.py", folder, scientist_role)
+
+
+def test_kmeans_trains_deploys_answers_updates_and_deletes(
+    platform: LocalPlatform, found: Any
+) -> None:
+    kmeans = found["kmeans"]
+    assert len(set(kmeans["clusters"])) == 3
+    assert kmeans["after_update"] == kmeans["clusters"]
+    assert kmeans["instances"] == 2
+    bucket, _, key = kmeans["artifact"].removeprefix("s3://").partition("/")
+    assert platform.client("s3").head_object(Bucket=bucket, Key=key)["ContentLength"] > 0
+    listed = platform.client("sagemaker").list_endpoints(NameContains=kmeans["endpoint"])
+    assert [one["EndpointStatus"] for one in listed["Endpoints"]] in ([], ["Deleting"])
+
+
+def test_linear_learner_is_attached_to_by_name_and_answers(found: Any) -> None:
+    assert found["linear_learner"]["right"] >= 0.95
+
+
+def test_xgboost_runs_in_the_generic_estimator_with_metrics_and_tags(found: Any) -> None:
+    assert found["xgboost"]["right"] >= 0.95
+    assert "train:mlogloss" in found["xgboost"]["metrics"]
+    assert {"Key": "team", "Value": "clients"} in found["xgboost"]["tags"]

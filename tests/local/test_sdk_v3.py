@@ -1,0 +1,61 @@
+"""The SageMaker Python SDK, version 3, and MLflow's client of SageMaker, unchanged."""
+
+from typing import Any
+
+import pytest
+
+from tests.local import clients
+from tests.local.conftest import LocalPlatform
+
+
+@pytest.fixture(scope="module")
+def found(
+    platform: LocalPlatform, scientist_role: str, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
+    folder = tmp_path_factory.mktemp("sdk-v3")
+    return clients.answer(platform, "sdk_v3/trainer.py", folder, scientist_role)
+
+
+@pytest.fixture(scope="module")
+def deployed(
+    platform: LocalPlatform,
+    scientist_role: str,
+    found: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Any:
+    folder = tmp_path_factory.mktemp("mlflow")
+    arguments = (scientist_role, found["image"], found["artifact"])
+    return clients.answer(platform, "sdk_v3/mlflow_deployment.py", folder, *arguments)
+
+
+def test_model_trainer_trains_with_a_role_that_the_sdk_made(found: Any) -> None:
+    assert found["trainer"] == "Completed"
+
+
+def test_the_sdk_finds_by_simulation_what_a_role_lacks(found: Any) -> None:
+    assert "ec2:CreateNetworkInterface" in found["refused"]
+    # What the role has is not among what it lacks.
+    assert "logs:CreateLogStream" not in found["refused"]
+
+
+def test_resource_classes_train_and_list(found: Any) -> None:
+    assert found["resource"] == "Completed"
+    assert "train:msd" in found["metrics"]
+    assert len(found["listed"]) == 2
+
+
+def test_resource_classes_serve_update_and_delete(platform: LocalPlatform, found: Any) -> None:
+    endpoint = found["endpoint"]
+    assert len(set(endpoint["clusters"])) == 3
+    assert endpoint["after_update"] == endpoint["clusters"]
+    assert endpoint["instances"] == 2
+    left = platform.client("sagemaker").list_endpoints(NameContains="v3-")["Endpoints"]
+    assert left == []
+
+
+def test_mlflow_deploys_asks_updates_and_deletes(deployed: Any) -> None:
+    assert deployed["status"] == "InService"
+    assert "mlflow-kmeans" in deployed["listed"]
+    assert len(set(deployed["clusters"])) == 3
+    assert deployed["after_update"] == deployed["clusters"]
+    assert "mlflow-kmeans" in deployed["after_delete"]
