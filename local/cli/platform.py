@@ -89,7 +89,7 @@ def env(
 
 
 def status() -> None:
-    """Show what runs: the server, its stacks, endpoints and jobs, and the memory it takes."""
+    """Show what runs: server, stacks, endpoints, notebooks and jobs, and the memory it takes."""
     home = default_home()
     platform = lifecycle.attach(home)
     aws = Aws(platform)
@@ -105,6 +105,7 @@ def status() -> None:
     out.print(f"[bold]Folder[/]   {escape(str(home.path))}")
     _stacks(aws)
     _endpoints(aws)
+    _notebooks(aws)
     _jobs(aws)
 
 
@@ -146,6 +147,18 @@ def _endpoints(aws: Aws) -> None:
             reason = client.describe_endpoint(EndpointName=name).get("FailureReason", "")
         table.add_row(name, endpoint["EndpointStatus"], escape(reason))
     out.print(table if table.rows else "Endpoints: none. Deploy one with: smp deploy")
+
+
+def _notebooks(aws: Aws) -> None:
+    table = _table("Notebook instances", "name", "status", "type")
+    pages = aws.sagemaker.get_paginator("list_notebook_instances").paginate()
+    for notebook in (notebook for page in pages for notebook in page["NotebookInstances"]):
+        table.add_row(
+            notebook["NotebookInstanceName"],
+            notebook["NotebookInstanceStatus"],
+            notebook["InstanceType"],
+        )
+    out.print(table if table.rows else "Notebook instances: none.")
 
 
 def _jobs(aws: Aws) -> None:

@@ -9,7 +9,8 @@ environment
     never used.
 running
     `ministack.app.app` behind an ASGI front with this project's own paths (/_smp/ready,
-    /_smp/calls, /_smp/quotas, /_smp/faults); `core.lambda_runtime.reset` ends the workers.
+    /_smp/calls, /_smp/quotas, /_smp/faults, /_smp/notebook-credentials);
+    `core.lambda_runtime.reset` ends the workers.
 services, sagemaker, service_quotas
     `app.SERVICE_HANDLERS`, `core.router.SERVICE_PATTERNS` and `detect_service` in both modules:
     sagemaker and runtime.sagemaker sign with one credential scope, which servicequotas does not.

@@ -11,7 +11,7 @@ from local.emulator import cloudformation_notebooks, cloudformation_scaling, ide
 from local.emulator.cloudformation_sagemaker import ARN_KINDS, REPLACING, arn_of
 from local.emulator.environment import ACCOUNT, REGION, ROOT_ACCESS_KEY
 
-Needed = tuple[str, str, dict[str, str]]
+Needed = tuple[str, str, dict[str, Any]]
 Props = Mapping[str, Any]
 
 _SAGEMAKER_TYPES = {**REPLACING, **cloudformation_notebooks.REPLACING}

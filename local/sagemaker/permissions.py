@@ -15,7 +15,7 @@ class Permission:
 
     action: str
     resource: str
-    context: Mapping[str, str] = field(default_factory=dict)
+    context: Mapping[str, Any] = field(default_factory=dict)
 
 
 # Operation -> the parameter that names the resource, and the resource's kind.
@@ -132,9 +132,9 @@ def _resources(
     return resources
 
 
-def _context(operation: str, params: Mapping[str, Any]) -> dict[str, str]:
+def _context(operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """The condition keys that policies are written with."""
-    context = _tag_context(params.get("Tags"))
+    context: dict[str, Any] = {**_tag_context(params.get("Tags"))}
     if _is_create(operation):
         for key, name in (
             ("sagemaker:NetworkIsolation", "EnableNetworkIsolation"),
@@ -155,20 +155,7 @@ def _context(operation: str, params: Mapping[str, Any]) -> dict[str, str]:
         _set(context, "sagemaker:InstanceTypes", _first(listed, "InstanceType"))
         _set(context, "sagemaker:VolumeKmsKey", _first([params], "KmsKeyId"))
     if operation in ("CreateNotebookInstance", "UpdateNotebookInstance"):
-        metadata = _section(params, "InstanceMetadataServiceConfiguration")
-        for key, section, name in (
-            ("InstanceTypes", params, "InstanceType"),
-            ("DirectInternetAccess", params, "DirectInternetAccess"),
-            ("RootAccess", params, "RootAccess"),
-            ("VolumeKmsKey", params, "KmsKeyId"),
-            ("VpcSubnets", params, "SubnetId"),
-            (
-                "MinimumInstanceMetadataServiceVersion",
-                metadata,
-                "MinimumInstanceMetadataServiceVersion",
-            ),
-        ):
-            _set(context, f"sagemaker:{key}", _first([section], name))
+        context |= _notebook_context(params)
     if operation == "CreateModel":
         containers = params.get("Containers")
         listed = [params.get("PrimaryContainer")]
@@ -178,6 +165,25 @@ def _context(operation: str, params: Mapping[str, Any]) -> dict[str, str]:
         _set(context, "sagemaker:ModelApprovalStatus", _first([params], "ModelApprovalStatus"))
     if operation.startswith("InvokeEndpoint"):
         _set(context, "sagemaker:TargetModel", _first([params], "TargetModel"))
+    return context
+
+
+def _notebook_context(params: Mapping[str, Any]) -> dict[str, Any]:
+    context: dict[str, Any] = {}
+    for key, name in (
+        ("InstanceTypes", "InstanceType"),
+        ("DirectInternetAccess", "DirectInternetAccess"),
+        ("RootAccess", "RootAccess"),
+        ("VolumeKmsKey", "KmsKeyId"),
+        ("VpcSubnets", "SubnetId"),
+    ):
+        _set(context, f"sagemaker:{key}", _first([params], name))
+    version = "MinimumInstanceMetadataServiceVersion"
+    metadata = _section(params, "InstanceMetadataServiceConfiguration")
+    _set(context, f"sagemaker:{version}", _first([metadata], version))
+    groups = params.get("SecurityGroupIds")
+    if isinstance(groups, list) and groups:
+        context["sagemaker:VpcSecurityGroupIds"] = [str(group) for group in groups]
     return context
 
 

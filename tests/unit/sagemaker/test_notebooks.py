@@ -18,7 +18,7 @@ from local.sagemaker.notebooks import sessions
 from local.sagemaker.service import SageMakerService
 from quotas import table
 from tests.unit.sagemaker.notebooks import alive, create, described, log, script, settled
-from tests.unit.sagemaker.surroundings import LIMITS, REGION, TestAws, TestRuntime, until
+from tests.unit.sagemaker.surroundings import REGION, ROLE, TestAws, until
 
 NAME = {"NotebookInstanceName": "one"}
 
@@ -130,35 +130,6 @@ def test_events_have_the_shape_in_which_aws_sends_them(
         *("RoleArn", "NotebookInstanceLifecycleConfigName", "LastModifiedTime", "CreationTime"),
         *("DirectInternetAccess", "Tags"),
     }
-
-
-def test_what_was_in_service_comes_back_with_the_platform_without_on_create(
-    aws: TestAws, tmp_path: Path, volume: Path
-) -> None:
-    ran = tmp_path / "ran"
-
-    def service() -> SageMakerService:
-        return SageMakerService(aws, tmp_path / "state", runtime=TestRuntime(), limits=LIMITS)
-
-    first = service()
-    config = script(
-        first,
-        "both",
-        OnCreate=f"#!/bin/bash\necho create >> {ran}\n",
-        OnStart=f"#!/bin/bash\necho start >> {ran}\necho $$ > {tmp_path}/pid\nsleep 600 &\n",
-    )
-    create(first, "one", LifecycleConfigName=config)
-    assert settled(first, "one")["NotebookInstanceStatus"] == "InService"
-    (volume / "mine.ipynb").write_text("{}")
-    first.close()
-    second = service()
-    try:
-        second.start()
-        assert settled(second, "one")["NotebookInstanceStatus"] == "InService"
-        assert ran.read_text() == "create\nstart\nstart\n"
-        assert (volume / "mine.ipynb").exists()
-    finally:
-        second.close()
 
 
 @pytest.fixture
@@ -329,6 +300,48 @@ def test_an_instance_in_a_subnet_has_an_interface_until_it_is_deleted(
     until(lambda: not sagemaker.call("ListNotebookInstances", {})["NotebookInstances"])
     with pytest.raises(ec2.exceptions.ClientError, match=r"NetworkInterfaceID\.NotFound"):
         ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])
+
+
+def test_a_creation_asks_of_its_caller_what_aws_asks(sagemaker: SageMakerService) -> None:
+    request = {
+        "NotebookInstanceName": "One",
+        "InstanceType": "ml.t3.medium",
+        "RoleArn": ROLE,
+        "SubnetId": "subnet-1",
+        "SecurityGroupIds": ["sg-1", "sg-2"],
+        "DirectInternetAccess": "Disabled",
+        "RootAccess": "Disabled",
+        "KmsKeyId": "alias/disks",
+        "InstanceMetadataServiceConfiguration": {"MinimumInstanceMetadataServiceVersion": "2"},
+    }
+    needed = sagemaker.required_permissions("CreateNotebookInstance", request)
+    resources = {permission.action: permission.resource for permission in needed}
+    key = "arn:aws:kms:us-east-1:000000000000:alias/disks"
+    assert resources == {
+        "sagemaker:CreateNotebookInstance": (
+            "arn:aws:sagemaker:us-east-1:000000000000:notebook-instance/one"
+        ),
+        "ec2:CreateNetworkInterface": "arn:aws:ec2:us-east-1:000000000000:network-interface/*",
+        "ec2:DescribeVpcs": "*",
+        "ec2:DescribeSubnets": "*",
+        "ec2:DescribeSecurityGroups": "*",
+        "ec2:DescribeNetworkInterfaces": "*",
+        "kms:DescribeKey": key,
+        "kms:CreateGrant": key,
+        "iam:PassRole": ROLE,
+    }
+    assert needed[0].context == {
+        "sagemaker:InstanceTypes": "ml.t3.medium",
+        "sagemaker:DirectInternetAccess": "Disabled",
+        "sagemaker:RootAccess": "Disabled",
+        "sagemaker:VolumeKmsKey": "alias/disks",
+        "sagemaker:VpcSubnets": "subnet-1",
+        "sagemaker:VpcSecurityGroupIds": ["sg-1", "sg-2"],
+        "sagemaker:MinimumInstanceMetadataServiceVersion": "2",
+    }
+    for operation in ("Start", "Stop", "Update", "Delete", "Describe"):
+        (only,) = sagemaker.required_permissions(f"{operation}NotebookInstance", NAME)
+        assert only.resource == "arn:aws:sagemaker:us-east-1:000000000000:notebook-instance/one"
 
 
 def test_a_taken_name_is_refused_as_aws_refuses_it(sagemaker: SageMakerService) -> None:
