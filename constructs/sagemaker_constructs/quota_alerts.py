@@ -60,7 +60,11 @@ class QuotaAlerts(Construct):
         super().__init__(scope, id)
 
         def function(
-            name: str, description: str, settings: Mapping[str, str], *permissions: Permission
+            name: str,
+            description: str,
+            timeout: Duration,
+            settings: Mapping[str, str],
+            *permissions: Permission,
         ) -> PlatformFunction:
             made = PlatformFunction(
                 self,
@@ -73,8 +77,7 @@ class QuotaAlerts(Construct):
                 statements=[one for each in permissions for one in each.statements],
                 wildcards=merged(permissions),
                 environment={"ENVIRONMENT_NAME": environment_name, **settings},
-                # Shorter than the claim by which it tells once, see lambdas/quotas/told.py.
-                timeout=Duration.seconds(30),
+                timeout=timeout,
                 log_retention=log_retention,
             )
             made.tell_of_failures(topic)
@@ -83,6 +86,8 @@ class QuotaAlerts(Construct):
         measure = function(
             "measure",
             "Compares what is used of SageMaker's quotas with what is allowed",
+            # It asks SageMaker about each job and endpoint of the account by itself.
+            Duration.minutes(4),
             {"QUOTAS": json.dumps(list(quotas))},
             *self._may_measure(),
         )
@@ -90,6 +95,8 @@ class QuotaAlerts(Construct):
         told = function(
             "tell",
             "Tells the topic that a quota was hit, and how to ask for more",
+            # Shorter than the claim by which it tells once, see lambdas/quotas/told.py.
+            Duration.seconds(30),
             {"TOPIC_ARN": topic.topic_arn, "TOLD_TABLE": table.table_name},
             encrypted(
                 permission(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import ClientError
 
+from common.log import decided
 from quotas import table
 from quotas.use import Instances, Level
 
@@ -18,7 +19,8 @@ NAMESPACE = "SageMakerPlatform/Quotas"
 _RUNNING_JOBS: tuple[Literal["InProgress", "Stopping"], ...] = ("InProgress", "Stopping")
 # A stopped notebook has given its instance back; a failed one too.
 _STOPPED_NOTEBOOKS = ("Stopped", "Failed", "Deleting")
-_GONE = ("Requested resource not found", "Could not find")
+# What SageMaker says of an endpoint or a configuration that is no more.
+_GONE = "Could not find"
 
 
 def instances(sagemaker: "SageMakerClient", uses: Collection[table.Use]) -> Iterator[Instances]:
@@ -51,42 +53,49 @@ def _of_job(sagemaker: "SageMakerClient", name: str) -> Iterator[Instances]:
 
 
 def _endpoints(sagemaker: "SageMakerClient") -> Iterator[Instances]:
-    for page in sagemaker.get_paginator("list_endpoints").paginate(
-        PaginationConfig={"PageSize": 100}
-    ):
+    pages = sagemaker.get_paginator("list_endpoints")
+    for page in pages.paginate(PaginationConfig={"PageSize": 100}):
         for summary in page["Endpoints"]:
             if summary["EndpointStatus"] != "Failed":
-                try:
-                    yield from _of_endpoint(sagemaker, summary["EndpointName"])
-                except ClientError as error:
-                    # Deleted since it was listed.
-                    if not any(words in str(error) for words in _GONE):
-                        raise
+                yield from _of_endpoint(sagemaker, summary["EndpointName"])
 
 
 def _of_endpoint(sagemaker: "SageMakerClient", name: str) -> Iterator[Instances]:
-    endpoint = sagemaker.describe_endpoint(EndpointName=name)
-    current = endpoint.get("EndpointConfigName")
-    if current:
-        counts = {
-            variant["VariantName"]: variant.get("CurrentInstanceCount")
-            for variant in endpoint.get("ProductionVariants", [])
-        }
-        yield from _of_config(sagemaker, current, counts)
+    try:
+        endpoint = sagemaker.describe_endpoint(EndpointName=name)
+    except ClientError as error:
+        if _GONE not in str(error):
+            raise
+        # Deleted since it was listed.
+        return
+    counts = {
+        variant["VariantName"]: variant.get("CurrentInstanceCount", 0)
+        for variant in endpoint.get("ProductionVariants", [])
+    }
+    yield from _of_config(sagemaker, endpoint["EndpointConfigName"], counts)
     pending = endpoint.get("PendingDeploymentSummary")
     if pending:
         yield from _of_config(sagemaker, pending["EndpointConfigName"], {})
 
 
 def _of_config(
-    sagemaker: "SageMakerClient", name: str, counts: Mapping[str, int | None]
+    sagemaker: "SageMakerClient", name: str, counts: Mapping[str, int]
 ) -> Iterator[Instances]:
-    config = sagemaker.describe_endpoint_config(EndpointConfigName=name)
+    """What an endpoint has of a configuration: as many as it says, else as the configuration."""
+    try:
+        config = sagemaker.describe_endpoint_config(EndpointConfigName=name)
+    except ClientError as error:
+        if _GONE not in str(error):
+            raise
+        # The endpoint goes on without it, and nothing else knows the type of its instances.
+        decided("type unknown", config=name, instances=sum(counts.values()))
+        yield Instances("endpoint", "unknown type", sum(counts.values()))
+        return
     for variant in config["ProductionVariants"]:
         # A serverless variant has no instances.
         if "InstanceType" in variant:
-            count = counts.get(variant["VariantName"])
-            count = variant.get("InitialInstanceCount", 0) if count is None else count
+            first = variant.get("InitialInstanceCount", 0)
+            count = counts.get(variant["VariantName"], first)
             yield Instances("endpoint", variant["InstanceType"], count)
 
 

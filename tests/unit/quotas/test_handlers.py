@@ -129,7 +129,7 @@ class Pages:
 
 
 class SageMaker:
-    """Two jobs, three endpoints of which one updates and one was deleted meanwhile, a notebook."""
+    """Two jobs, a notebook, and endpoints: one updates, one was deleted, one lost its config."""
 
     def get_paginator(self, operation: str) -> Any:
         if operation == "list_training_jobs":
@@ -144,6 +144,7 @@ class SageMaker:
                 ("steady", "InService"),
                 ("changing", "Updating"),
                 ("bad", "Failed"),
+                ("orphan", "InService"),
                 ("gone", "Deleting"),
             )
         ]
@@ -167,11 +168,15 @@ class SageMaker:
             }
             raise ClientError({"Error": error}, "DescribeEndpoint")
         variants = [{"VariantName": "A", "CurrentInstanceCount": 3}]
-        steady = {"EndpointConfigName": "config", "ProductionVariants": variants}
+        config = "deleted" if EndpointName == "orphan" else "config"
+        steady = {"EndpointConfigName": config, "ProductionVariants": variants}
         pending = {"PendingDeploymentSummary": {"EndpointConfigName": "config"}}
-        return steady if EndpointName == "steady" else steady | pending
+        return steady | pending if EndpointName == "changing" else steady
 
     def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:
+        if EndpointConfigName == "deleted":
+            error: Any = {"Code": "ValidationException", "Message": "Could not find it"}
+            raise ClientError({"Error": error}, "DescribeEndpointConfig")
         instances = {
             "VariantName": "A",
             "InstanceType": "ml.m5.large",
@@ -227,7 +232,8 @@ LEVELS = {
     table.TOTAL["training"]: 40,
     # Three and three, and one more that the update brings.
     ENDPOINT: 70,
-    table.TOTAL["endpoint"]: 70,
+    # And three of whose type nobody knows any more.
+    table.TOTAL["endpoint"]: 100,
     NOTEBOOK: 50,
 }
 
