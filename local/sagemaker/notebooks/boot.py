@@ -9,7 +9,7 @@ from typing import Any
 
 from local.sagemaker.logs import LogStream
 from local.sagemaker.notebooks.home import NotebookHome
-from local.sagemaker.notebooks.jupyter import JupyterLab
+from local.sagemaker.notebooks.jupyter import JupyterLab, LabFailed
 from local.sagemaker.notebooks.lifecycle import LifecycleConfigs, script
 from local.sagemaker.notebooks.machine import Machine
 from local.sagemaker.notebooks.records import Records
@@ -52,10 +52,8 @@ class Instance:
         self._credentials_token = secrets.token_urlsafe(32)
         self._machine = Machine(self._variables())
         self._logs: list[LogStream] = []
-        self.lab = JupyterLab(
-            self._machine, home, around.limits, lambda line: self._lab_log.add(line)
-        )
         self._lab_log = self._stream("jupyter.log")
+        self.lab = JupyterLab(self._machine, home, around.limits, self._lab_log.add)
 
     def boot(self) -> None:
         """Do all that comes before the instance is in service.
@@ -74,12 +72,12 @@ class Instance:
                 return
             self._records.keep_creation(self.name, "done")
         self._run(config, "OnStart")
-        if not self.lab.start() and not self._machine.ended:
+        try:
+            self.lab.start()
+        except LabFailed as error:
             raise BootFailed(
-                "JupyterLab did not start within "
-                f"{self._around.limits.notebook_startup:.0f} seconds. "
-                f"Its log is {LOG_GROUP}/{self.name}/jupyter.log."
-            )
+                f"{error} See its log: {self.name}/jupyter.log in {LOG_GROUP}."
+            ) from error
 
     @property
     def ended(self) -> bool:
@@ -119,7 +117,7 @@ class Instance:
         wanted = [default] if default else []
         for repository in [*wanted, *self._notebook.get("AdditionalCodeRepositories", [])]:
             try:
-                self._repositories.clone(repository, self._home.volume, self.role)
+                self._repositories.clone(repository, self._home, self._machine, self.role)
             except CloneFailed as error:
                 raise BootFailed(str(error)) from error
 

@@ -262,6 +262,8 @@ class NotebookInstances:
                     Url=f"127.0.0.1:{instance.lab.port}",
                 )
             return
+        if instance.ended and self._closing:
+            return
         self._end(name)
         self._records.change(
             name, NotebookInstanceStatus="Failed", FailureReason=reason[:REASON_LIMIT]

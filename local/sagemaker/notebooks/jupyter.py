@@ -28,6 +28,10 @@ _POLL = 0.05
 _log = logging.getLogger(__name__)
 
 
+class LabFailed(Exception):
+    """JupyterLab did not come up; the message says how it went."""
+
+
 class JupyterLab:
     """One JupyterLab on the loopback interface, whose root is the notebook's volume."""
 
@@ -46,15 +50,16 @@ class JupyterLab:
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
-    def start(self) -> bool:
-        """Start it and wait until it answers; False when it does not.
+    def start(self) -> None:
+        """Start it and wait until it answers.
 
         From then on it is started again whenever it dies, as AWS's instances do.
+
+        Raises:
+            LabFailed: when it does not come up.
         """
-        if not self._up():
-            return False
+        self._up()
         threading.Thread(target=self._watch, daemon=True).start()
-        return True
 
     def url(self, path: str, *, opens_for: float, session_seconds: int) -> str:
         """An address that opens it for so long, for a session of so many seconds."""
@@ -65,7 +70,7 @@ class JupyterLab:
         )
         return f"http://{_HOST}:{self.port}{path}?authToken={token}"
 
-    def _up(self) -> bool:
+    def _up(self) -> None:
         self.port = self.port or _free_port()
         for old in self._runtime_files():
             old.unlink(missing_ok=True)
@@ -77,12 +82,15 @@ class JupyterLab:
         )
         until = time.monotonic() + self._limits.notebook_startup
         while self._process is not None and time.monotonic() < until:
-            if self._process.poll() is not None:
-                return False
+            code = self._process.poll()
+            if code is not None:
+                raise LabFailed(f"JupyterLab ended with exit code {code} before it answered.")
             if self._answers():
-                return True
+                return
             time.sleep(_POLL)
-        return False
+        raise LabFailed(
+            f"JupyterLab did not answer within {self._limits.notebook_startup:g} seconds."
+        )
 
     def _answers(self) -> bool:
         """Whether it says where it listens, and listens there."""
@@ -109,7 +117,10 @@ class JupyterLab:
                 delay = self._limits.restart_delay
             time.sleep(delay)
             delay = min(delay * 2, self._limits.restart_memory)
-            self._up()
+            try:
+                self._up()
+            except LabFailed as error:
+                _log.warning("%s: %s", self._home.folder.name, error)
 
 
 def _command(home: NotebookHome, port: int) -> list[str]:

@@ -30,7 +30,7 @@ class Machine:
         self._environment = environment
         self._lock = threading.Lock()
         self._ended = False
-        self._begun: list[subprocess.Popen[bytes]] = []
+        self._begun: list[tuple[subprocess.Popen[bytes], threading.Thread]] = []
 
     def run(
         self,
@@ -53,8 +53,9 @@ class Machine:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            self._begun.append(popen)
-        threading.Thread(target=_read, args=[popen.stdout, on_line], daemon=True).start()
+            reader = threading.Thread(target=_read, args=[popen.stdout, on_line], daemon=True)
+            self._begun.append((popen, reader))
+            reader.start()
         return popen
 
     @property
@@ -63,13 +64,17 @@ class Machine:
         return self._ended
 
     def end(self, grace: float) -> None:
-        """End every process of the machine: asked first, killed after the grace."""
+        """End every process of the machine: asked first, killed after the grace.
+
+        What they printed has been handed on when this returns.
+        """
         with self._lock:
             self._ended = True
         end_all(Path(self._environment[HOME]), grace)
-        for popen in self._begun:
+        for popen, reader in self._begun:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 popen.wait(timeout=1)
+            reader.join(timeout=1)
 
 
 def end_all(home: Path, grace: float) -> None:

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import secrets
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping
@@ -11,6 +13,8 @@ from typing import Any
 
 from local.sagemaker.arns import Arns
 from local.sagemaker.errors import invalid
+from local.sagemaker.notebooks.home import NotebookHome
+from local.sagemaker.notebooks.machine import Machine
 from local.sagemaker.resources import Resources, without_tags
 from local.sagemaker.roles import CALL_ERRORS, CallFailed, Role
 from local.sagemaker.store import Document, Store
@@ -96,13 +100,13 @@ class CodeRepositories:
         if not name_or_url.startswith("https://"):
             self._repositories.get(name_or_url)
 
-    def clone(self, name_or_url: str, volume: Path, role: Role) -> None:
+    def clone(self, name_or_url: str, home: NotebookHome, machine: Machine, role: Role) -> None:
         """Have a repository in the notebook's volume; one that is there already stays as it is.
 
         Raises:
             CloneFailed: when it cannot be had.
         """
-        target = volume / folder(name_or_url)
+        target = home.volume / folder(name_or_url)
         if target.exists():
             return
         git = {"RepositoryUrl": name_or_url}
@@ -111,7 +115,8 @@ class CodeRepositories:
             if found is None:
                 raise CloneFailed(f"Cannot find CodeRepository: {name_or_url}")
             git = found["GitConfig"]
-        _clone(git, target, login(git, role))
+        # Elsewhere first: a clone that was cut off would be taken for one that is there.
+        _clone(git, home, machine, login(git, role)).rename(target)
 
 
 def folder(name_or_url: str) -> str:
@@ -166,25 +171,30 @@ def git_environment(secret: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _clone(git: Mapping[str, str], target: Path, secret: Mapping[str, str]) -> None:
-    url = git["RepositoryUrl"]
-    command = [*git_command(secret), "clone", "--quiet"]
+def _clone(
+    git: Mapping[str, str], home: NotebookHome, machine: Machine, known: Mapping[str, str]
+) -> Path:
+    """Clone into the notebook's temporary folder, and say where."""
+    url, lines = git["RepositoryUrl"], list[str]()
+    made = home.temporary / f"clone-{secrets.token_hex(4)}"
+    command = [*git_command(known), "clone", "--quiet"]
     if git.get("Branch"):
         command += ["--branch", git["Branch"]]
+    if shutil.which("git") is None:
+        raise CloneFailed(f"Cannot clone {url}: this machine has no git.")
+    process = machine.run(
+        [*command, "--", url, str(made)],
+        folder=home.temporary,
+        on_line=lines.append,
+        variables=git_environment(known),
+    )
+    if process is None:
+        raise CloneFailed(f"Cannot clone {url}: the instance was ended.")
     try:
-        result = subprocess.run(
-            [*command, "--", url, str(target)],
-            env=git_environment(secret),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_CLONE_SECONDS,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise CloneFailed(f"Cannot clone {url}: this machine has no git.") from error
+        code = process.wait(timeout=_CLONE_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise CloneFailed(f"Cannot clone {url} within {_CLONE_SECONDS} seconds.") from error
-    if result.returncode:
-        raise CloneFailed(f"Cannot clone {url}: {' '.join(result.stderr.split())}")
+    if code or not made.is_dir():
+        machine.end(0)
+        raise CloneFailed(f"Cannot clone {url}: {' '.join(' '.join(lines).split())}")
+    return made

@@ -22,6 +22,7 @@ KINDS = {
     "EndpointConfig": "endpoint-config",
     "Endpoint": "endpoint",
     "ModelPackageGroup": "model-package-group",
+    "CodeRepository": "code-repository",
 }
 
 
@@ -110,6 +111,9 @@ class FakeSageMaker:
             thing = self._things.get(key)
             if thing is None:
                 raise ServiceError("ValidationException", f'Could not find {kind} "{arn}".')
+            if verb == "Update" and kind == "CodeRepository":
+                thing["GitConfig"] = {**thing["GitConfig"], **params["GitConfig"]}
+                return {f"{kind}Arn": arn}
             if verb == "Update":
                 before = thing["EndpointConfigName"]
                 thing["EndpointConfigName"] = params["EndpointConfigName"]

@@ -204,6 +204,48 @@ def test_a_property_that_a_type_does_not_have_fails_its_creation(
     assert stack.reasons("G") == ["Encountered unsupported property Colour"]
 
 
+def test_a_code_repository_of_another_url_replaces_the_old_unless_its_template_names_it(
+    server: Server, stack: Stack
+) -> None:
+    def template(url: str, **more: str) -> str:
+        git = {"RepositoryUrl": url, **{k: v for k, v in more.items() if k == "SecretArn"}}
+        named = {k: v for k, v in more.items() if k == "CodeRepositoryName"}
+        resource = {
+            "Type": "AWS::SageMaker::CodeRepository",
+            "Properties": {"GitConfig": git, **named},
+        }
+        outputs = {
+            "Arn": {"Value": {"Ref": "R"}},
+            "Name": {"Value": {"Fn::GetAtt": ["R", "CodeRepositoryName"]}},
+        }
+        return yaml.safe_dump({"Resources": {"R": resource}, "Outputs": outputs})
+
+    def update(body: str) -> str:
+        stack.cloudformation.update_stack(StackName=stack.name, TemplateBody=body)
+        return stack.settled()
+
+    one, two = "https://git.example.com/one.git", "https://git.example.com/two.git"
+    secret = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:git"
+    assert stack.create(template(one)) == "CREATE_COMPLETE"
+    first, name = stack.output("Arn"), stack.output("Name")
+    assert update(template(one, SecretArn=secret)) == "UPDATE_COMPLETE"
+    assert stack.output("Arn") == first
+    sagemaker = server.client("sagemaker")
+    found = sagemaker.describe_code_repository(CodeRepositoryName=name)
+    assert found["GitConfig"] == {"RepositoryUrl": one, "SecretArn": secret}
+    assert update(template(two)) == "UPDATE_COMPLETE"
+    assert stack.output("Arn") != first
+    with pytest.raises(ClientError, match="Could not find"):
+        sagemaker.describe_code_repository(CodeRepositoryName=name)
+
+    assert update(template(two, CodeRepositoryName="cfn-named")) == "UPDATE_COMPLETE"
+    refused = update(template(one, CodeRepositoryName="cfn-named"))
+    assert refused == "UPDATE_ROLLBACK_COMPLETE"
+    assert "custom-named resource requires replacing" in stack.reasons("R")[0]
+    kept = sagemaker.describe_code_repository(CodeRepositoryName="cfn-named")
+    assert kept["GitConfig"] == {"RepositoryUrl": two}
+
+
 def test_a_condition_may_join_a_list_parameter(stack: Stack) -> None:
     template = yaml.safe_dump(
         {

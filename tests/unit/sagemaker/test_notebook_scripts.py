@@ -92,6 +92,18 @@ def test_an_instance_that_starts_refuses_to_stop_as_aws_does(
     assert "exit code 3" in settled(sagemaker, "one")["FailureReason"]
 
 
+def test_a_script_that_breaks_jupyterlab_fails_the_instance_and_says_where_to_look(
+    sagemaker: SageMakerService,
+) -> None:
+    text = "#!/bin/bash\necho 'raise SystemExit(3)' > $HOME/.jupyter/jupyter_server_config.py\n"
+    create(sagemaker, "one", LifecycleConfigName=script(sagemaker, "broken", OnStart=text))
+    reason = settled(sagemaker, "one")["FailureReason"]
+    assert reason == (
+        "JupyterLab ended with exit code 3 before it answered. See its log: one/jupyter.log in "
+        "/aws/sagemaker/NotebookInstances."
+    )
+
+
 def test_a_platform_that_closes_during_on_start_ends_the_script_and_starts_it_anew(
     aws: TestAws, tmp_path: Path
 ) -> None:
