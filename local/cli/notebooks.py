@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import webbrowser
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -61,22 +61,43 @@ def start(name: Name) -> None:
 
 def _start(name: str) -> None:
     aws = Aws()
+    whole, found = _moved(aws, name, "start", "InService", "Pending")
+    if found["NotebookInstanceStatus"] != "InService":
+        raise PlatformError(
+            f"start {whole}",
+            found.get("FailureReason") or f"It is {found['NotebookInstanceStatus']}.",
+            f"What its scripts printed: {itself()} notebook logs {name}",
+        )
+    err.print(f"Open it:  {itself()} notebook open {name}")
+
+
+def _moved(
+    aws: Aws, name: str, verb: Literal["start", "stop"], *there: str
+) -> tuple[str, DescribeNotebookInstanceOutputTypeDef]:
+    """Start or stop an instance that is not `there` yet, and wait until it has settled."""
     found = _find(aws, name)
     whole = found["NotebookInstanceName"]
     with Steps() as steps:
-        steps.begin(f"start {whole}")
-        if found["NotebookInstanceStatus"] not in ("InService", "Pending"):
-            aws.sagemaker.start_notebook_instance(NotebookInstanceName=whole)
-        found = _settled(aws, whole)
-        if found["NotebookInstanceStatus"] != "InService":
-            steps.fail(f"start {whole}")
-            raise PlatformError(
-                f"start {whole}",
-                found.get("FailureReason") or f"It is {found['NotebookInstanceStatus']}.",
-                f"What its scripts printed: {itself()} notebook logs {name}",
-            )
-        steps.end(f"start {whole}")
-    err.print(f"Open it:  {itself()} notebook open {name}")
+        step = f"{verb} {whole}"
+        steps.begin(step)
+        try:
+            if found["NotebookInstanceStatus"] not in there:
+                client = aws.sagemaker
+                change = (
+                    client.start_notebook_instance
+                    if verb == "start"
+                    else client.stop_notebook_instance
+                )
+                change(NotebookInstanceName=whole)
+            found = _settled(aws, whole)
+        except BaseException:
+            steps.fail(step)
+            raise
+        if found["NotebookInstanceStatus"] == "Failed":
+            steps.fail(step)
+        else:
+            steps.end(step)
+    return whole, found
 
 
 @app.command()
@@ -86,15 +107,7 @@ def stop(name: Name) -> None:
 
 
 def _stop(name: str) -> None:
-    aws = Aws()
-    found = _find(aws, name)
-    whole = found["NotebookInstanceName"]
-    with Steps() as steps:
-        steps.begin(f"stop {whole}")
-        if found["NotebookInstanceStatus"] not in ("Stopped", "Stopping"):
-            aws.sagemaker.stop_notebook_instance(NotebookInstanceName=whole)
-        _settled(aws, whole)
-        steps.end(f"stop {whole}")
+    _moved(Aws(), name, "stop", "Stopped", "Stopping")
 
 
 @app.command("open")

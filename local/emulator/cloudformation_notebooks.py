@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from local.emulator.cloudformation_sagemaker import Kind
+from local.emulator.cloudformation_sagemaker import Kind, register
 
 NOTEBOOK = "AWS::SageMaker::NotebookInstance"
 LIFECYCLE = "AWS::SageMaker::NotebookInstanceLifecycleConfig"
@@ -51,15 +51,7 @@ def install(service: Any, acting_key: Callable[[], str]) -> None:
     classes = {NOTEBOOK: _Notebook, LIFECYCLE: _Lifecycle, REPOSITORY: _Repository}
     for resource_type, replacing in REPLACING.items():
         name = resource_type.rpartition("::")[2]
-        kind = classes[resource_type](name, service, acting_key)
-        provisioners._RESOURCE_HANDLERS[resource_type] = {
-            "create": kind.create,
-            "update": kind.update,
-            "update_with_logical_id": True,
-            "delete": kind.delete,
-        }
-        provisioners._STACK_TAG_PROPERTY[resource_type] = ("Tags", "list")
-        provisioners._REPLACING_PROPERTIES[resource_type] = replacing
+        register(resource_type, classes[resource_type](name, service, acting_key), replacing)
         # As AWS does, refuse to replace what a template names: the new one would need the name.
         provisioners._CUSTOM_NAME_REPLACEMENT[resource_type] = {"name": f"{name}Name"}
     provisioners._CUSTOM_NAME_REPLACEMENT[REPOSITORY]["requires_replacement"] = _moves

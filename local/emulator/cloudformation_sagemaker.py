@@ -58,18 +58,23 @@ _WAIT_SECONDS = 3600.0
 
 def install(service: Any, acting_key: Callable[[], str]) -> None:
     """Register the four types."""
-    from ministack.services.cloudformation import provisioners
-
     for resource_type, replacing in REPLACING.items():
         kind = Kind(resource_type.rpartition("::")[2], service, acting_key)
-        provisioners._RESOURCE_HANDLERS[resource_type] = {
-            "create": kind.create,
-            "update": kind.update,
-            "update_with_logical_id": True,
-            "delete": kind.delete,
-        }
-        provisioners._STACK_TAG_PROPERTY[resource_type] = ("Tags", "list")
-        provisioners._REPLACING_PROPERTIES[resource_type] = replacing
+        register(resource_type, kind, replacing)
+
+
+def register(resource_type: str, kind: "Kind", replacing: tuple[str, ...]) -> None:
+    """Let templates have a type, of which some properties replace the resource."""
+    from ministack.services.cloudformation import provisioners
+
+    provisioners._RESOURCE_HANDLERS[resource_type] = {
+        "create": kind.create,
+        "update": kind.update,
+        "update_with_logical_id": True,
+        "delete": kind.delete,
+    }
+    provisioners._STACK_TAG_PROPERTY[resource_type] = ("Tags", "list")
+    provisioners._REPLACING_PROPERTIES[resource_type] = replacing
 
 
 def parameters(operation: str, props: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,17 @@ from local.platform.lifecycle import attach
 
 SMP = Path(sys.executable).parent / "smp"
 UP_SECONDS = 300
+# Who may assume the roles of jobs, endpoints and notebooks.
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "sagemaker.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+    ],
+}
 # The platform of this worker, from when its fixture is set up until its end.
 RUNNING: list["LocalPlatform"] = []
 
@@ -177,16 +188,6 @@ def scientist_role(platform: LocalPlatform) -> Iterator[str]:
 def _role(platform: LocalPlatform, kind: str, allowed: list[dict[str, Any]]) -> Iterator[str]:
     """A role of SageMaker, beside `allowed` with what every job and model server needs."""
     iam, name = platform.client("iam"), f"{kind}-{uuid4().hex[:8]}"
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "sagemaker.amazonaws.com"},
-                "Action": "sts:AssumeRole",
-            }
-        ],
-    }
     statements = [
         *allowed,
         {
@@ -204,7 +205,7 @@ def _role(platform: LocalPlatform, kind: str, allowed: list[dict[str, Any]]) -> 
             "Resource": "*",
         },
     ]
-    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
     iam.put_role_policy(
         RoleName=name,
         PolicyName=kind,

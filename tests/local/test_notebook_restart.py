@@ -17,21 +17,11 @@ import psutil
 import pytest
 
 from local.platform.home import CHECKOUT
-from tests.local.conftest import free_port
+from tests.local.conftest import TRUST, free_port
 from tests.local.support import until
 
 ON_CREATE = "#!/bin/bash\necho created\n"
 ON_START = "#!/bin/bash\necho started\nnohup setsid sleep 600 &\n"
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "sagemaker.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
 
 
 class Bare:

@@ -14,20 +14,10 @@ import websocket
 from botocore.exceptions import ClientError
 
 from tests.local import browser
-from tests.local.conftest import LocalPlatform
+from tests.local.conftest import TRUST, LocalPlatform
 from tests.local.jupyter import Session
 from tests.local.support import until
 
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "sagemaker.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
 ALLOWED = {
     "Effect": "Allow",
     "Action": [
