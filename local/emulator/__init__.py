@@ -72,6 +72,8 @@ cloudformation_gaps
 custom_resources
     `lambda_svc._execute_function_with_config_scope` and `cloudformation.custom_resource`: a
     function that failed answers with its error, in place of an hour's silence.
+cloudformation_events
+    `stacks._add_event`: what becomes of a resource is an event on the default bus.
 cloudformation_conditions
     `_evaluate_conditions` of four modules: functions and pseudo parameters inside of
     conditions.

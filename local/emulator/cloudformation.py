@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 from local.emulator import (
     cloudformation_conditions,
     cloudformation_encryption,
+    cloudformation_events,
     cloudformation_gaps,
     cloudformation_notebooks,
     cloudformation_permissions,
@@ -50,6 +51,7 @@ def install(service: Any) -> None:
     cloudformation_gaps.install()
     cloudformation_encryption.install()
     cloudformation_conditions.install()
+    cloudformation_events.install()
     state_machine_logs.install()
     custom_resources.install()
     _remember_roles()

@@ -190,7 +190,9 @@ def test_throttled_limits_are_said_and_the_others_are_measured(platform: LocalPl
     assert WATCHED in measured
 
 
-def test_an_endpoint_over_its_quota_is_refused(platform: LocalPlatform, hosting_role: str) -> None:
+def test_an_endpoint_over_its_quota_is_refused_and_told_whoever_deploys_it(
+    platform: LocalPlatform, hosting_role: str, alerts: str
+) -> None:
     sagemaker, name = platform.client("sagemaker"), f"quotas-{uuid4().hex[:8]}"
     smp(platform, "set", f"{OTHER_TYPE} for endpoint usage", "1")
     model = {
@@ -208,3 +210,17 @@ def test_an_endpoint_over_its_quota_is_refused(platform: LocalPlatform, hosting_
     with pytest.raises(ClientError, match="request delta of 2 Instances") as refused:
         sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
     assert refused.value.response["Error"]["Code"] == "ResourceLimitExceeded"
+
+    stack = f"sagemaker-platform-local-{name}"
+    endpoint = {
+        "Type": "AWS::SageMaker::Endpoint",
+        "Properties": {"EndpointName": name, "EndpointConfigName": name},
+    }
+    cloudformation = platform.client("cloudformation")
+    stack_id = cloudformation.create_stack(
+        StackName=stack, TemplateBody=json.dumps({"Resources": {"Endpoint": endpoint}})
+    )["StackId"]
+    message = heard(platform, alerts, "Quota hit", f"{OTHER_TYPE} for endpoint usage")
+    assert f"in: {stack_id}" in message["Message"]
+    assert "limit: 1 Instances" in message["Message"]
+    cloudformation.delete_stack(StackName=stack)
