@@ -20,6 +20,7 @@ import numpy.typing as npt
 from algorithms.toolkit import arrays, content, measured
 from algorithms.toolkit.channels import read_channel
 from algorithms.toolkit.errors import CustomerError
+from algorithms.toolkit.peers import Peers, meet
 from algorithms.toolkit.training import log
 
 if TYPE_CHECKING:
@@ -41,7 +42,11 @@ Matrix = npt.NDArray[np.float64]
 
 def train(job: Job) -> None:
     """Find k centres of the `train` channel, and measure them there and on `test`."""
-    job.one_host()
+    with meet(job) as peers:
+        _train(job, peers)
+
+
+def _train(job: Job, peers: Peers) -> None:
     settings = job.hyperparameters
     tables = {
         name: read_channel(
@@ -57,22 +62,31 @@ def train(job: Job) -> None:
                 f"{table.width} features"
             )
     points = tables["train"]
-    if points.rows < k:
-        raise CustomerError(f"k is {k}, but the train channel has only {points.rows} records")
+    # Every host takes as many steps, and knows how many points there are in all.
+    size = int(settings["mini_batch_size"])
+    counted = np.array([points.rows, -(-points.rows // size)])
+    rows, steps = zip(
+        *(part["counted"] for part in peers.gather({"counted": counted})), strict=True
+    )
+    total = int(sum(rows))
+    if total < k:
+        raise CustomerError(f"k is {k}, but the train channel has only {total} records")
 
     started = time.time()
-    random = np.random.default_rng(0)
+    # All hosts choose alike, and each goes through its own points in an order of its own.
+    random, order = np.random.default_rng(0), np.random.default_rng([1, peers.rank])
     factor = _auto(settings.get("extra_center_factor"), AUTO_EXTRA_CENTER_FACTOR)
     stream = Stream(
-        count=min(k * factor, points.rows),
+        count=min(k * factor, total),
         init_method=settings["init_method"],
         half_life=int(settings["half_life_time_size"]),
         random=random,
+        peers=peers,
     )
-    epochs, size = int(settings["epochs"]), int(settings["mini_batch_size"])
+    epochs = int(settings["epochs"])
     for epoch in range(epochs):
         epoch_started = time.time()
-        for batch in _batches(points, size, random):
+        for batch in _batches(points, size, int(max(steps)), order):
             stream.update(batch)
         seconds = max(time.time() - epoch_started, 1e-9)
         log.info("#progress_metric: host=%s, completed %g %%", job.host, 100 * (epoch + 1) / epochs)
@@ -94,19 +108,25 @@ def train(job: Job) -> None:
     ).astype(np.float32)
     metrics = list(settings["eval_metrics"])
     for name, table in tables.items():
-        _report(job, name, table, centers, metrics, started)
-    save(job.model_dir, centers)
+        _report(job, peers, name, table, centers, metrics, started)
+    if peers.first:
+        save(job.model_dir, centers)
+    # Nobody leaves before all are through: who ends early looks like one that died.
+    peers.gather({})
 
 
 def _auto(value: Any, automatic: int) -> int:
     return automatic if value in (None, "auto") else int(value)
 
 
-def _batches(table: Table, size: int, random: np.random.Generator) -> Iterator[Matrix]:
-    """The points in mini-batches, in a new order each time: files are often sorted by class."""
+def _batches(table: Table, size: int, steps: int, random: np.random.Generator) -> Iterator[Matrix]:
+    """The points in mini-batches, in a new order each time: files are often sorted by class.
+
+    The last ones are empty where another host has more points.
+    """
     order = random.permutation(table.rows)
-    for start in range(0, table.rows, size):
-        rows = order[start : start + size]
+    for step in range(steps):
+        rows = order[step * size : (step + 1) * size]
         part: Any = table.features[rows]
         yield np.asarray(part.toarray() if table.sparse else part, dtype=np.float64)
 
@@ -146,37 +166,52 @@ class Stream:
     """Centres that follow a stream of points, seen once each.
 
     Each centre is the mean of the points it was nearest to. With a half life, what was seen so many
-    points ago counts half.
+    points ago counts half. The hosts of a job each bring their points of a mini-batch, and hold the
+    same centres after it: those that one host with all of these points would have.
     """
 
     def __init__(
-        self, *, count: int, init_method: str, half_life: int, random: np.random.Generator
+        self,
+        *,
+        count: int,
+        init_method: str,
+        half_life: int,
+        random: np.random.Generator,
+        peers: Peers,
     ) -> None:
         self._count = count
         self._init_method = init_method
         self._half_life = half_life
         self._random = random
+        self._peers = peers
         self._waiting: list[Matrix] = []
+        self._seen: list[Matrix] = []
         self.centers: Matrix = np.empty((0, 0))
         self.weights: Matrix = np.empty(0)
 
     def update(self, points: Matrix) -> None:
-        """Take one mini-batch."""
+        """Take one mini-batch, or this host's part of it."""
         if not len(self.centers):
             # Too small a first batch cannot yield all centres: it waits for the next.
             self._waiting.append(points)
-            if sum(map(len, self._waiting)) < self._count:
+            everything = [part["points"] for part in self._peers.gather({"points": points})]
+            self._seen.extend(everything)
+            if sum(map(len, self._seen)) < self._count:
                 return
             points = np.concatenate(self._waiting)
+            first = np.concatenate(self._seen)
             self._waiting.clear()
+            self._seen.clear()
             self.centers = choose(
-                points, np.ones(len(points)), self._count, self._init_method, self._random
+                first, np.ones(len(first)), self._count, self._init_method, self._random
             )
             self.weights = np.zeros(self._count)
-        if self._half_life:
-            self.weights *= 0.5 ** (len(points) / self._half_life)
         assigned, _ = nearest(points, self.centers)
         sums, counts = means(points, np.ones(len(points)), assigned, self._count)
+        merged = self._peers.total({"sums": sums, "counts": counts, "rows": np.array(len(points))})
+        sums, counts = merged["sums"], merged["counts"]
+        if self._half_life:
+            self.weights *= 0.5 ** (int(merged["rows"]) / self._half_life)
         met = counts > 0
         total = self.weights[met] + counts[met]
         self.centers[met] = (self.centers[met] * self.weights[met, None] + sums[met]) / total[
@@ -254,6 +289,7 @@ def lloyd(
 
 def _report(
     job: Job,
+    peers: Peers,
     name: str,
     table: Table,
     centers: npt.NDArray[np.float32],
@@ -268,7 +304,10 @@ def _report(
         part: Any = table.features[start : start + step]
         points = np.asarray(part.toarray() if table.sparse else part, dtype=np.float64)
         total += float(nearest(points, wide)[1].sum())
-    values = {"msd": total / table.rows, "ssd": total}
+    measured_here = {"ssd": np.array(total), "rows": np.array(table.rows)}
+    everywhere = peers.total(measured_here)
+    ssd = float(everywhere["ssd"])
+    values = {"msd": ssd / int(everywhere["rows"]), "ssd": ssd}
     for metric in metrics:
         log.info(
             "#quality_metric: host=%s, %s %s <loss>=%s", job.host, name, metric, values[metric]

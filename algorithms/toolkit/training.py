@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -55,6 +56,13 @@ def start_log() -> None:
     log.handlers[:] = [handler]
     log.propagate = False
     log.setLevel(logging.INFO)
+
+
+def fail_at_once(base: Path, reason: str) -> None:
+    """End the process with a reason, whatever its other threads are waiting for."""
+    code = _fail(base, AlgorithmError, reason)
+    sys.stdout.flush()
+    os._exit(code)
 
 
 def _fail(base: Path, kind: type[CustomerError | AlgorithmError], text: str) -> int:

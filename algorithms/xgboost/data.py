@@ -16,11 +16,12 @@ from algorithms.xgboost.library import library
 if TYPE_CHECKING:
     from algorithms.toolkit.formats.table import Table
     from algorithms.toolkit.job import Job
+    from algorithms.toolkit.peers import Peers
 
 _TRAINING_TYPES = (content.LIBSVM, content.CSV, content.PARQUET, content.RECORDIO)
 
 
-def tables(job: Job, parameters: Mapping[str, Any]) -> dict[str, Table]:
+def tables(job: Job, parameters: Mapping[str, Any], peers: Peers) -> dict[str, Table]:
     """The records of each channel, all of one width, with labels that the objective allows."""
     weighted = bool(job.given.get("csv_weights"))
     found = {
@@ -34,7 +35,9 @@ def tables(job: Job, parameters: Mapping[str, Any]) -> dict[str, Table]:
         for name, channel in job.channels.items()
         if name != "code"
     }
-    width = max(table.width for table in found.values())
+    # What LibSVM says of the width is the largest index, which another host may have seen.
+    here = max(table.width for table in found.values())
+    width = max(int(part["width"]) for part in peers.gather({"width": np.array(here)}))
     found = {name: table.widened(width) for name, table in found.items()}
     for table in found.values():
         _check_width(table, width, found["train"])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from algorithms.xgboost.artifact import CHECKPOINT_FILE, KEPT_CHECKPOINTS, save
+from algorithms.xgboost.collective import any_host, first_host
 from algorithms.xgboost.library import library
 from algorithms.xgboost.metrics import Metrics, aws_name, is_maximized
 
@@ -55,6 +56,7 @@ def _callbacks(job: Job, metrics: Metrics, *, start: int, data: str) -> list[Any
                 for metric, values in metric_values.items():
                     line += f"\t{name}-{aws_name(metric)}:{values[-1]:.5f}"
             print(line, flush=True)
+            job.stopping = any_host(stopping=job.stopping)
             return job.stopping
 
     class Checkpoint(base):  # type: ignore[misc]
@@ -62,7 +64,7 @@ def _callbacks(job: Job, metrics: Metrics, *, start: int, data: str) -> list[Any
 
         def after_iteration(self, model: Any, epoch: int, history: Any) -> bool:
             folder = job.checkpoint_dir
-            if folder is not None:
+            if folder is not None and first_host():
                 number = start + epoch
                 save(model, folder / f"{CHECKPOINT_FILE}.{number}")
                 stale = folder / f"{CHECKPOINT_FILE}.{number - KEPT_CHECKPOINTS}"

@@ -79,11 +79,11 @@ def test_an_unknown_hyperparameter_is_refused_with_its_name(job: JobFolder) -> N
     assert "max_depth" in job.failure
 
 
-def test_several_hosts_are_refused_until_training_on_them_is_built(job: JobFolder) -> None:
+def test_what_runs_on_one_host_only_is_refused_on_several(job: JobFolder) -> None:
     (job.base / "input/config/resourceconfig.json").write_text(
         json.dumps({"current_host": "algo-1", "hosts": ["algo-1", "algo-2"]})
     )
-    assert job.train(num_round=1) == 1
+    assert job.train(num_round=1, _kfold=2) == 1
     assert "Training on 2 hosts is not supported" in job.failure
 
 

@@ -13,6 +13,7 @@ from algorithms.catalog import algorithm
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats import recordio
 from algorithms.toolkit.formats.table import Table
+from algorithms.toolkit.peers import Peers
 from tests.unit.algorithms.conftest import JobFolder, csv, digits
 
 NewJob = Callable[[str], JobFolder]
@@ -94,7 +95,11 @@ def test_recordio_gives_the_model_that_csv_gives(sparse: bool, new_job: NewJob) 
 
 def test_more_is_learnt_from_recent_points_with_a_half_life() -> None:
     stream = module.Stream(
-        count=1, init_method="random", half_life=10, random=np.random.default_rng(0)
+        count=1,
+        init_method="random",
+        half_life=10,
+        random=np.random.default_rng(0),
+        peers=Peers("algo-1", ["algo-1"]),
     )
     stream.update(np.zeros((10, 1)))
     stream.update(np.full((10, 1), 3.0))
@@ -104,7 +109,11 @@ def test_more_is_learnt_from_recent_points_with_a_half_life() -> None:
 
 def test_without_a_half_life_a_center_is_the_mean_of_all_its_points() -> None:
     stream = module.Stream(
-        count=1, init_method="kmeans++", half_life=0, random=np.random.default_rng(0)
+        count=1,
+        init_method="kmeans++",
+        half_life=0,
+        random=np.random.default_rng(0),
+        peers=Peers("algo-1", ["algo-1"]),
     )
     for value in (1.0, 2.0, 6.0):
         stream.update(np.full((5, 1), value))
