@@ -80,6 +80,12 @@ def test_the_good_content_of_these_tests_is_good() -> None:
             "allowed: 1, 3, 5, 7, 14, 30",
         ),
         (
+            "governance/quota_alert_percent",
+            0,
+            "governance.quota_alert_percent: found 0",
+            "greater than or equal to 1",
+        ),
+        (
             "governance/data_classification",
             "secret",
             "governance.data_classification: found 'secret'",

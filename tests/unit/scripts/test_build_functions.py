@@ -52,13 +52,13 @@ def test_the_functions_import_from_the_folder_and_the_runtime_alone(build: Modul
     build.build("local")
     program = (
         f"import sys; sys.path.insert(0, {str(build.OUTPUT / 'local')!r})\n"
-        "import pydantic, yaml, jobs.request, jobs.settings, algorithms.catalog\n"
-        "print(algorithms.catalog.algorithm('xgboost').name)"
+        "import pydantic, yaml, jobs.request, jobs.settings, algorithms.catalog, quotas.table\n"
+        "print(algorithms.catalog.algorithm('xgboost').name, len(quotas.table.codes()))"
     )
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "xgboost"
+    assert done.stdout.strip() == "xgboost 1618"
 
 
 def test_nothing_that_python_wrote_gets_into_what_aws_runs(build: ModuleType) -> None:
