@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -10,7 +11,6 @@ import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -28,6 +28,8 @@ _NAME = r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$"
 _OWNER, _REPO, _ID = "[a-zA-Z0-9][a-zA-Z0-9_-]*", "[a-zA-Z0-9._-]+", "[0-9]+"
 _SAGEMAKER_NAME_LENGTH = 63
 _ROLE_NAME_LENGTH = 64
+# AWS allows /16 to /28; below /22 a subnet is too small for the hosts of a larger job.
+_LARGEST, _SMALLEST = 16, 22
 
 
 class InvalidEnvironment(ValueError):
@@ -81,17 +83,31 @@ class _Part(BaseModel):
     )
 
 
-def _not_private(mode: object) -> object:
-    if mode == "private":
-        raise ValueError("found 'private', which comes with a later release; allowed: 'managed'")
-    return mode
+def _network(cidr: str) -> str:
+    """Addresses that a VPC of AWS can have and whose subnets are big enough."""
+    try:
+        network = IPv4Network(cidr)
+    except ValueError as error:
+        raise ValueError(
+            f"found {cidr!r}, no IPv4 network ({error}); allowed: 10.0.0.0/16"
+        ) from None
+    if not network.is_private or not _LARGEST <= network.prefixlen <= _SMALLEST:
+        raise ValueError(
+            f"found {cidr!r}; allowed: private addresses, /{_LARGEST} to /{_SMALLEST}, "
+            "such as 10.0.0.0/16"
+        )
+    return cidr
 
 
 class Network(_Part):
     """How jobs and endpoints reach other services."""
 
-    mode: Annotated[Literal["managed"], BeforeValidator(_not_private)] = "managed"
-    """`managed`: SageMaker's own network, no VPC and no cost per hour. `private` comes later."""
+    mode: Literal["managed", "private"] = "managed"
+    """`managed`: SageMaker's own network, without a VPC. `private`: a VPC without a way out."""
+    cidr: Annotated[str, AfterValidator(_network)] = "10.0.0.0/16"
+    """Addresses of the VPC; pick others where it is to be joined to further networks."""
+    zones: Annotated[int, Field(ge=2, le=3)] = 2
+    """Availability zones with a subnet; interface endpoints are paid for in each of them."""
 
 
 class Storage(_Part):

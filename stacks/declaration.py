@@ -36,8 +36,10 @@ def declare(
         functions: Folder that `make functions` staged.
         architecture: Processor that the folder was built for.
     """
-    network = NetworkStack(app, config=config)
     storage = StorageStack(app, config=config)
+    network = NetworkStack(
+        app, config=config, key=storage.key, functions=functions, architecture=architecture
+    )
     images = ImagesStack(app, config=config, algorithms=list(algorithms))
     governance = GovernanceStack(
         app, config=config, key=storage.key, functions=functions, architecture=architecture
@@ -49,13 +51,14 @@ def declare(
         data=storage.data,
         models=storage.models,
         topic=governance.topic,
+        network=network,
         aws_images=aws_images,
         functions=functions,
         architecture=architecture,
     )
     stacks: dict[str, PlatformStack] = {
-        "network": network,
         "storage": storage,
+        "network": network,
         "images": images,
         "governance": governance,
         "training": training,
@@ -69,6 +72,7 @@ def declare(
             key=storage.key,
             data=storage.data,
             topic=governance.topic,
+            placement=network.serving,
         )
     if config.delivery:
         stacks["delivery"] = DeliveryStack(app, config=config, delivery=config.delivery)

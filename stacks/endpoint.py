@@ -14,6 +14,7 @@ from environments.model import Environment
 from sagemaker_constructs.deployed_model import DeployedModel
 from sagemaker_constructs.endpoint import Endpoint
 from sagemaker_constructs.endpoint_alarms import EndpointAlarms
+from sagemaker_constructs.private_network import Placement
 from stacks.platform import PlatformStack
 
 
@@ -38,6 +39,7 @@ class EndpointStack(PlatformStack):
         key: kms.IKey,
         data: s3.IBucket,
         topic: sns.ITopic,
+        placement: Placement | None,
     ) -> None:
         super().__init__(
             scope,
@@ -70,6 +72,7 @@ class EndpointStack(PlatformStack):
             key=key,
             instance_type=wanted.instance_type,
             instances=wanted.instances.min,
+            placement=placement,
         )
         endpoint.roll_back_on(alarms.alarms, bake=Duration.seconds(wanted.bake_seconds))
         endpoint.scale(

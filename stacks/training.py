@@ -19,6 +19,7 @@ from sagemaker_constructs.model_registry import ModelRegistry
 from sagemaker_constructs.retention import RETENTION
 from sagemaker_constructs.training_role import TrainingRole
 from sagemaker_constructs.training_workflow import JobDefaults, TrainingWorkflow
+from stacks.network import NetworkStack
 from stacks.platform import PlatformStack
 
 
@@ -41,6 +42,7 @@ class TrainingStack(PlatformStack):
         data: s3.IBucket,
         models: s3.IBucket,
         topic: sns.ITopic,
+        network: NetworkStack,
         aws_images: Sequence[str],
         functions: Path,
         architecture: lambda_.Architecture,
@@ -60,7 +62,13 @@ class TrainingStack(PlatformStack):
         )
         repositories = [own, *(self._repository(image) for image in aws_images)]
         role = TrainingRole(
-            self, "Execution", data=data, models=models, key=key, repositories=repositories
+            self,
+            "Execution",
+            data=data,
+            models=models,
+            key=key,
+            repositories=repositories,
+            placement=network.training,
         ).role
         workflow = TrainingWorkflow(
             self,
@@ -73,6 +81,7 @@ class TrainingStack(PlatformStack):
             key=key,
             execution_role=role,
             topic=topic,
+            placement=network.training,
             repositories=repositories,
             model_package_groups=groups,
             endpoints={
@@ -107,6 +116,7 @@ class TrainingStack(PlatformStack):
                 models=models,
                 key=key,
                 repositories=repositories,
+                placement=network.serving,
             ).role
             for name in config.endpoints
         }
@@ -119,7 +129,8 @@ class TrainingStack(PlatformStack):
                 endpoint_name=config.resource_name(name),
                 stack_name=stack_name,
                 upstream_stacks=[
-                    config.stack_name(part) for part in ("storage", "governance", "training")
+                    config.stack_name(part)
+                    for part in ("storage", "network", "governance", "training")
                 ],
                 model_package_groups=list(groups.values()),
                 inference_role=inference_role,

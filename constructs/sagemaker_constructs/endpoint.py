@@ -12,6 +12,8 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
+from sagemaker_constructs.private_network import Placement
+
 # The one variant, which takes all traffic. Scaling and alarms name it, so it is never renamed.
 VARIANT = "AllTraffic"
 
@@ -41,6 +43,7 @@ class Endpoint(Construct):
         key: Key of the instances' disks, where they have none of their own.
         instance_type: SageMaker instance type, such as `ml.m5.large`.
         instances: How many to start with and never to go below.
+        placement: Where in a VPC it runs; without one, in SageMaker's own network.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Endpoint(Construct):
         key: kms.IKey,
         instance_type: str,
         instances: int,
+        placement: Placement | None = None,
     ) -> None:
         super().__init__(scope, id)
         self._instances = instances
@@ -65,6 +69,12 @@ class Endpoint(Construct):
             primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
                 model_package_name=model_package_arn
             ),
+            vpc_config=sagemaker.CfnModel.VpcConfigProperty(
+                subnets=placement.subnet_ids,
+                security_group_ids=[placement.group.security_group_id],
+            )
+            if placement
+            else None,
         )
         Validations.of(model).acknowledge(
             Acknowledgment(
@@ -72,12 +82,15 @@ class Endpoint(Construct):
                 reason="The control asks for a registry inside the VPC; the package's image is in "
                 "ECR, for which CloudFormation defines the access mode Platform.",
             ),
-            Acknowledgment(
-                id="CloudFormation-Validate::sagemaker_model_in_vpc",
-                reason="The network mode managed has no VPC; with network isolation the container "
-                "reaches no network at all.",
-            ),
         )
+        if placement is None:
+            Validations.of(model).acknowledge(
+                Acknowledgment(
+                    id="CloudFormation-Validate::sagemaker_model_in_vpc",
+                    reason="The network mode managed has no VPC; with network isolation the "
+                    "container reaches no network at all.",
+                )
+            )
         self._config = sagemaker.CfnEndpointConfig(
             self,
             "Config",

@@ -9,8 +9,10 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from sagemaker_constructs.containers import ContainerPermissions, encrypt_disks
+from sagemaker_constructs.network_interfaces import NetworkInterfaces
+from sagemaker_constructs.private_network import Placement
 from sagemaker_constructs.trust import own_account
-from sagemaker_constructs.wildcards import acknowledge_wildcards
+from sagemaker_constructs.wildcards import Grants, acknowledge_wildcards, all_reasons
 
 
 class InferenceRole(Construct):
@@ -25,7 +27,11 @@ class InferenceRole(Construct):
         models: Bucket of the models, under `jobs/`.
         key: Key of both buckets and of the instances' disks.
         repositories: ARNs of the ECR repositories whose images may serve.
+        placement: Where in a VPC the endpoint runs, if it does.
     """
+
+    CALLS = ("s3:GetObject", "s3:PutObject")
+    """What is called from where an endpoint runs; all else SageMaker does from its own network."""
 
     role: iam.Role
     """The execution role."""
@@ -41,6 +47,7 @@ class InferenceRole(Construct):
         models: s3.IBucket,
         key: kms.IKey,
         repositories: Sequence[str],
+        placement: Placement | None = None,
     ) -> None:
         super().__init__(scope, id)
         captured = data.arn_for_objects(f"capture/{endpoint_name}/*")
@@ -79,14 +86,16 @@ class InferenceRole(Construct):
                 resources=[alarms],
             ),
         ]
+        extras: list[Grants] = [containers]
+        if placement:
+            extras.append(NetworkInterfaces(self, placement))
+        statements += [one for extra in extras for one in extra.statements()]
         self.role = iam.Role(
             self,
             "Role",
             assumed_by=own_account("sagemaker.amazonaws.com", self),
             description=f"SageMaker acts with it to serve {endpoint_name}",
-            inline_policies={
-                "serving": iam.PolicyDocument(statements=[*statements, *containers.statements()])
-            },
+            inline_policies={"serving": iam.PolicyDocument(statements=statements)},
         )
         acknowledge_wildcards(
             self.role,
@@ -94,6 +103,6 @@ class InferenceRole(Construct):
                 models.arn_for_objects("jobs/*"): "Any model of the environment may be deployed.",
                 alarms: "CloudFormation names the alarms of a stack after it.",
                 captured: "SageMaker writes below the endpoint's own prefix.",
-                **containers.wildcards(),
+                **all_reasons(extra.wildcards() for extra in extras),
             },
         )

@@ -8,8 +8,10 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from sagemaker_constructs.containers import ContainerPermissions, encrypt_disks
+from sagemaker_constructs.network_interfaces import NetworkInterfaces
+from sagemaker_constructs.private_network import Placement
 from sagemaker_constructs.trust import own_account
-from sagemaker_constructs.wildcards import acknowledge_wildcards
+from sagemaker_constructs.wildcards import Grants, acknowledge_wildcards, all_reasons
 
 
 class TrainingRole(Construct):
@@ -24,7 +26,11 @@ class TrainingRole(Construct):
         models: Bucket that jobs write to.
         key: Key of both buckets and of the instances' disks.
         repositories: ARNs of the ECR repositories whose images jobs may run.
+        placement: Where in a VPC jobs run, if they do.
     """
+
+    CALLS = ("s3:GetObject", "s3:ListBucket", "s3:PutObject")
+    """What is called from where a job runs; all else SageMaker does from its own network."""
 
     role: iam.Role
     """The execution role."""
@@ -38,6 +44,7 @@ class TrainingRole(Construct):
         models: s3.IBucket,
         key: kms.IKey,
         repositories: Sequence[str],
+        placement: Placement | None = None,
     ) -> None:
         super().__init__(scope, id)
         containers = ContainerPermissions(
@@ -68,20 +75,22 @@ class TrainingRole(Construct):
             ),
             encrypt_disks(key),
         ]
+        extras: list[Grants] = [containers]
+        if placement:
+            extras.append(NetworkInterfaces(self, placement))
+        statements += [one for extra in extras for one in extra.statements()]
         self.role = iam.Role(
             self,
             "Role",
             assumed_by=own_account("sagemaker.amazonaws.com", self),
             description="SageMaker acts with it for the training jobs of one environment",
-            inline_policies={
-                "training": iam.PolicyDocument(statements=[*statements, *containers.statements()])
-            },
+            inline_policies={"training": iam.PolicyDocument(statements=statements)},
         )
         acknowledge_wildcards(
             self.role,
             {
                 data.arn_for_objects("*"): "Which data a job reads is what its request says.",
                 models.arn_for_objects("jobs/*"): "Each job writes below its own name.",
-                **containers.wildcards(),
+                **all_reasons(extra.wildcards() for extra in extras),
             },
         )

@@ -21,6 +21,7 @@ from constructs import Construct
 
 from sagemaker_constructs.function import PlatformFunction
 from sagemaker_constructs.permission import Permission, merged
+from sagemaker_constructs.private_network import Placement
 from sagemaker_constructs.table import platform_table
 from sagemaker_constructs.trust import own_account
 from sagemaker_constructs.wildcards import acknowledge_wildcards
@@ -72,6 +73,7 @@ class TrainingWorkflow(Construct):
         key: Key of both buckets, of table, logs and jobs.
         execution_role: What SageMaker acts with for a job.
         topic: Where each result is told.
+        placement: Where in a VPC jobs run; `None` for SageMaker's own network.
         repositories: ARNs of the ECR repositories whose images jobs may run.
         model_package_groups: Name of each group in SageMaker, by the short name in requests.
         endpoints: Name of each endpoint's stack, by the short name in requests; empty where the
@@ -103,6 +105,7 @@ class TrainingWorkflow(Construct):
         key: kms.IKey,
         execution_role: iam.IRole,
         topic: sns.ITopic,
+        placement: Placement | None = None,
         repositories: Sequence[str],
         model_package_groups: Mapping[str, str],
         endpoints: Mapping[str, str],
@@ -147,6 +150,9 @@ class TrainingWorkflow(Construct):
             "GROUPS": json.dumps(dict(model_package_groups)),
             "ENDPOINTS": json.dumps(dict(endpoints)),
         }
+        if placement:
+            request["SUBNETS"] = ",".join(placement.subnet_ids)
+            request["SECURITY_GROUPS"] = placement.group.security_group_id
 
         def function(
             name: str, description: str, settings: Mapping[str, str], *permissions: Permission

@@ -1,12 +1,23 @@
 """Reasons for the wildcards of a policy, kept beside the statements that have them."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 import jsii
 from aws_cdk import Acknowledgment, Stack, Validations
+from aws_cdk import aws_iam as iam
 from constructs import Construct, IValidation
+
+
+class Grants(Protocol):
+    """A part of a role's policy."""
+
+    def statements(self) -> list[iam.PolicyStatement]:
+        """The statements of the policy."""
+
+    def wildcards(self) -> Mapping[str, str]:
+        """Why each wildcard of the statements is there, by resource."""
 
 
 def acknowledge_wildcards(construct: Construct, reasons: Mapping[str, str]) -> None:
@@ -21,6 +32,14 @@ def acknowledge_wildcards(construct: Construct, reasons: Mapping[str, str]) -> N
         reasons: Why, by resource as the statement has it.
     """
     construct.node.add_validation(_Acknowledgments(construct, reasons))
+
+
+def all_reasons(groups: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """The reasons of several groups of statements, for a policy that holds them all."""
+    found: dict[str, str] = {}
+    for resource, reason in (item for group in groups for item in group.items()):
+        found[resource] = f"{found[resource]} {reason}" if resource in found else reason
+    return found
 
 
 @jsii.implements(IValidation)

@@ -57,6 +57,12 @@ def compile_job(
         ),
     )
     problems += _destination_problems(platform, request)
+    if platform.subnets and request.image == "aws" and _loads_weights(entry, request):
+        problems.append(
+            "hyperparameters.use_pretrained_model: found 1, but AWS's image fetches the weights "
+            "from a bucket of AWS, which the private network does not lead to; allowed: 0, or "
+            "weights of your own in a model channel where the algorithm takes one"
+        )
     if problems or image is None or hyperparameters is None:
         raise InvalidRequest(problems)
     name = job_name(platform, request, execution, started)
@@ -91,6 +97,11 @@ def compile_job(
         "EnableNetworkIsolation": not _loads_weights(entry, request),
         "Tags": _tags(platform, request, execution),
     }
+    if platform.subnets:
+        parameters["VpcConfig"] = {
+            "Subnets": list(platform.subnets),
+            "SecurityGroupIds": list(platform.security_groups),
+        }
     job: dict[str, Any] = {
         "name": name,
         "algorithm": entry.name,

@@ -19,6 +19,10 @@ def _texts(environment: Mapping[str, str], name: str) -> dict[str, str]:
     return found
 
 
+def _list(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(one for one in environment.get(name, "").split(",") if one)
+
+
 @dataclass(frozen=True, slots=True)
 class Defaults:
     """What a job gets when its request leaves it out."""
@@ -41,6 +45,9 @@ class Platform:
     groups: Mapping[str, str]
     endpoints: Mapping[str, str]
     defaults: Defaults
+    subnets: tuple[str, ...] = ()
+    """Where jobs run in a VPC; empty for SageMaker's own network."""
+    security_groups: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -64,4 +71,6 @@ class Platform:
             groups=_texts(environment, "GROUPS"),
             endpoints=_texts(environment, "ENDPOINTS"),
             defaults=defaults,
+            subnets=_list(environment, "SUBNETS"),
+            security_groups=_list(environment, "SECURITY_GROUPS"),
         )

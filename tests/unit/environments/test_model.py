@@ -71,8 +71,11 @@ def test_the_good_content_of_these_tests_is_good() -> None:
         ("storage", {"retain": "yes"}, "storage.retain: found 'yes'", "allowed: boolean"),
         ("training/volume_gb", "30", "training.volume_gb: found '30'", "allowed: integer"),
         ("training/volume_gb", 0, "training.volume_gb: found 0", "greater than or equal to 1"),
-        ("network", {"mode": "private"}, "network.mode: found 'private'", "allowed: 'managed'"),
-        ("network", {"mode": "open"}, "network.mode: found 'open'", "allowed: 'managed'"),
+        ("network", {"mode": "open"}, "network.mode: found 'open'", "'managed' or 'private'"),
+        ("network", {"cidr": "10.0.0.1/16"}, "network.cidr: found '10.0.0.1/16'", "host bits"),
+        ("network", {"cidr": "8.8.0.0/16"}, "network.cidr: found '8.8.0.0/16'", "private"),
+        ("network", {"cidr": "10.0.0.0/24"}, "network.cidr: found '10.0.0.0/24'", "/16 to /22"),
+        ("network", {"zones": 1}, "network.zones: found 1", "greater than or equal to 2"),
         (
             "governance/log_retention_days",
             31,

@@ -128,6 +128,24 @@ def test_a_container_that_fetches_weights_keeps_its_network(platform: Platform) 
     assert parameters(platform, document)["EnableNetworkIsolation"] is False
 
 
+def test_a_private_network_takes_every_job_in(platform: Platform) -> None:
+    assert "VpcConfig" not in parameters(platform, request())
+    private = replace(platform, subnets=("subnet-1", "subnet-2"), security_groups=("sg-1",))
+    assert parameters(private, request())["VpcConfig"] == {
+        "Subnets": ["subnet-1", "subnet-2"],
+        "SecurityGroupIds": ["sg-1"],
+    }
+
+
+def test_a_private_network_does_not_lead_to_the_weights_of_aws(platform: Platform) -> None:
+    private = replace(platform, subnets=("subnet-1",), security_groups=("sg-1",))
+    document = request("image-classification")
+    document["hyperparameters"]["use_pretrained_model"] = 1
+    with pytest.raises(InvalidRequest, match="use_pretrained_model: found 1"):
+        parameters(private, document)
+    assert parameters(private, {**document, "image": "platform"})["VpcConfig"]
+
+
 def test_what_a_request_leaves_out_the_environment_gives(platform: Platform) -> None:
     given = parameters(platform, request())
     assert given["ResourceConfig"]["InstanceType"] == "ml.m5.xlarge"

@@ -1,41 +1,16 @@
-import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from logs.handler import lambda_handler
 
 TRAINING = "/aws/sagemaker/TrainingJobs"
 
 
-@pytest.fixture
-def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    received: list[dict[str, Any]] = []
-
-    class CloudFormation(BaseHTTPRequestHandler):
-        def do_PUT(self) -> None:
-            length = int(self.headers["Content-Length"])
-            received.append(json.loads(self.rfile.read(length)))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            return
-
-    server = HTTPServer(("127.0.0.1", 0), CloudFormation)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    with mock_aws():
-        monkeypatch.setitem(EVENT, "ResponseURL", f"http://127.0.0.1:{server.server_port}/")
-        yield received
-    server.shutdown()
-    server.server_close()
+@pytest.fixture(autouse=True)
+def _answer_here(answer_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EVENT, "ResponseURL", answer_url)
 
 
 EVENT: dict[str, Any] = {
