@@ -69,8 +69,8 @@ class LogStream:
         self._writer.start()
 
     def add(self, line: str) -> None:
-        """Write a line, soon."""
-        if line.strip():
+        """Write a line, soon; one for a stream that is not open is lost."""
+        if self._writer is not None and line.strip():
             self._lines.put((int(time.time() * 1000), line))
 
     def close(self) -> None:

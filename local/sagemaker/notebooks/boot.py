@@ -144,9 +144,9 @@ class Instance:
         path.chmod(0o700)
         log = self._stream(f"LifecycleConfig{hook}")
         self._open(log)
-        # As AWS starts it, so that bash says what is wrong with the first line.
+        # Through bash, as AWS starts it: it is bash that says what is wrong with the first line.
         process = self._machine.run(
-            ["/bin/bash", "-c", str(path)], folder=self._home.path, on_line=log.add
+            ["/bin/bash", "-c", '"$0"', str(path)], folder=self._home.path, on_line=log.add
         )
         if process is None:
             return

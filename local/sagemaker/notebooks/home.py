@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import sys
 import sysconfig
@@ -97,7 +98,7 @@ class NotebookHome:
         # are not read: this project's packages are none of the notebook's.
         (packages / "platform.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
         pip = self.environment / "bin" / "pip"
-        pip.write_text(f'#!/bin/sh\nexec "{python}" -m pip "$@"\n')
+        pip.write_text(f'#!/bin/sh\nexec {shlex.quote(str(python))} -m pip "$@"\n')
         pip.chmod(0o755)
         for name, title in _KERNELS.items():
             folder = self.path / ".local" / "share" / "jupyter" / "kernels" / name

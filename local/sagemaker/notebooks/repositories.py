@@ -113,7 +113,8 @@ class CodeRepositories:
         if not name_or_url.startswith("https://"):
             found = self._repositories.find(name_or_url)
             if found is None:
-                raise CloneFailed(f"Cannot find CodeRepository: {name_or_url}")
+                arn = self._repositories.arn(name_or_url)
+                raise CloneFailed(f"Cannot find CodeRepository: {arn}")
             git = found["GitConfig"]
         # Elsewhere first: a clone that was cut off would be taken for one that is there.
         _clone(git, home, machine, login(git, role)).rename(target)

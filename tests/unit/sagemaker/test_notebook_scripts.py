@@ -52,7 +52,7 @@ def test_a_script_with_crlf_fails_as_bash_fails_and_the_reason_says_so(
 
 def test_an_endless_script_is_ended_with_all_that_it_began(aws: TestAws, tmp_path: Path) -> None:
     limits = Limits(**{**vars(LIMITS), "notebook_script": 0.5, "notebook_stop": 0.2})
-    sagemaker = SageMakerService(aws, tmp_path / "state", runtime=TestRuntime(), limits=limits)
+    sagemaker = SageMakerService(aws, tmp_path / "a state", runtime=TestRuntime(), limits=limits)
     pids = tmp_path / "pids"
     text = (
         "#!/bin/bash\n"
@@ -70,6 +70,15 @@ def test_an_endless_script_is_ended_with_all_that_it_began(aws: TestAws, tmp_pat
     begun = [int(pid) for pid in pids.read_text().split()]
     assert len(begun) == 3
     assert not [pid for pid in begun if alive(pid)]
+
+
+def test_a_role_that_may_write_no_logs_costs_the_instance_its_logs_and_nothing_else(
+    sagemaker: SageMakerService, aws: TestAws
+) -> None:
+    aws.denied.add("logs:CreateLogStream")
+    text = "#!/bin/bash\necho unheard\nexit 5\n"
+    create(sagemaker, "one", LifecycleConfigName=script(sagemaker, "broken", OnStart=text))
+    assert "OnStart ended with exit code 5" in settled(sagemaker, "one")["FailureReason"]
 
 
 def test_an_instance_that_starts_refuses_to_stop_as_aws_does(
