@@ -159,6 +159,11 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform
 @pytest.fixture(scope="module")
 def hosting_role(platform: LocalPlatform) -> Iterator[str]:
     """A role that a user would write for an endpoint of their own."""
+    yield from role_for_hosting(platform)
+
+
+def role_for_hosting(platform: LocalPlatform) -> Iterator[str]:
+    """Make such a role, and delete it when it is asked for the next."""
     models = platform.parameter("storage/models-bucket")
     yield from _role(
         platform,

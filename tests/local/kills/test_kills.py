@@ -1,0 +1,185 @@
+"""The platform survives being killed at any moment.
+
+SMP_KILL_SEED repeats a run, SMP_KILLS changes how often it is killed.
+"""
+
+import json
+import os
+import random
+import signal
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from botocore.exceptions import BotoCoreError, HTTPClientError
+
+from local.platform import lifecycle, server
+from local.platform.home import Home
+from local.platform.progress import Silent
+from tests.local.conftest import LocalPlatform, free_port, role_for_hosting, run_smp
+from tests.local.kills.workload import (
+    Actor,
+    Executions,
+    Items,
+    Jobs,
+    Messages,
+    Objects,
+    Packages,
+    Parameters,
+    Roles,
+    Stacks,
+)
+from tests.local.support import DIGITS, train, until
+
+KILLS = int(os.environ.get("SMP_KILLS", "50"))
+SEED = int(os.environ.get("SMP_KILL_SEED", str(time.time_ns() % 1_000_000)))
+ENDPOINT_EVERY = 10
+
+
+class Quiet(Silent):
+    """Shows nothing, and remembers what `up` did."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+
+    def begin(self, step: str) -> None:
+        self.steps.append(step)
+
+
+@pytest.fixture(scope="module")
+def doomed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform]:
+    """A platform of this file's own, deployed once."""
+    folder = tmp_path_factory.mktemp("doomed")
+    result = run_smp(folder / "home", ["up", "--port", str(free_port())])
+    assert result.returncode == 0, result.stderr
+    yield LocalPlatform(folder / "home", folder / "together")
+    run_smp(folder / "home", ["down"], 60)
+
+
+def kill(platform: LocalPlatform) -> None:
+    """End the server and nothing else, at once."""
+    running = server.running(Home(platform.home))
+    assert running
+    os.kill(running.pid, signal.SIGKILL)
+    psutil.wait_procs([one for one in [running.process] if one], timeout=10)
+
+
+def up(platform: LocalPlatform) -> list[str]:
+    """Do as `smp up`; the steps that it took."""
+    progress = Quiet()
+    lifecycle.up(Home(platform.home), None, progress)
+    return progress.steps
+
+
+@pytest.fixture(scope="module")
+def model(doomed: LocalPlatform) -> dict[str, Any]:
+    """A trained model, served at the endpoint `steady`."""
+    job = train(doomed, "steady", "kmeans")
+    assert job["TrainingJobStatus"] == "Completed", job
+    sagemaker = doomed.client("sagemaker")
+    sagemaker.create_model(
+        ModelName="steady",
+        PrimaryContainer={
+            "Image": job["AlgorithmSpecification"]["TrainingImage"],
+            "ModelDataUrl": job["ModelArtifacts"]["S3ModelArtifacts"],
+        },
+        ExecutionRoleArn=next(role_for_hosting(doomed)),
+    )
+    sagemaker.create_endpoint_config(
+        EndpointConfigName="steady",
+        ProductionVariants=[
+            {
+                "VariantName": "AllTraffic",
+                "ModelName": "steady",
+                "InstanceType": "ml.m5.large",
+                "InitialInstanceCount": 1,
+            }
+        ],
+    )
+    sagemaker.create_endpoint(EndpointName="steady", EndpointConfigName="steady")
+    return job
+
+
+def answers(platform: LocalPlatform) -> Any:
+    """What the endpoint says of all held-out digits, once it is in service."""
+    sagemaker = platform.client("sagemaker")
+
+    def serving() -> bool:
+        found = sagemaker.describe_endpoint(EndpointName="steady")
+        assert found["EndpointStatus"] != "Failed", found["FailureReason"]
+        return bool(found["EndpointStatus"] == "InService")
+
+    until(serving, "the endpoint")
+    answer = platform.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName="steady", ContentType="text/csv", Body="\n".join(DIGITS.held_out).encode()
+    )
+    return json.loads(answer["Body"].read())
+
+
+def work(actor: Actor, chance: random.Random, ended: threading.Event, wrong: list[str]) -> None:
+    """Act until the server is gone."""
+    while not ended.is_set():
+        try:
+            actor.act(chance)
+        except (BotoCoreError, HTTPClientError):
+            return
+        except Exception as error:
+            wrong.append(f"{actor.name}: {type(error).__name__}: {error}")
+            return
+
+
+def test_nothing_acknowledged_is_lost_and_nothing_is_half_made(
+    doomed: LocalPlatform, model: dict[str, Any]
+) -> None:
+    print(f"SMP_KILL_SEED={SEED}")
+    chance = random.Random(SEED)
+    before = answers(doomed)
+    jobs = Jobs(doomed, "kill-jobs")
+    actors: list[Actor] = [
+        Objects(doomed, "kill-objects"),
+        Parameters(doomed, "kill-parameters"),
+        Items(doomed, "kill-items"),
+        Roles(doomed, "kill-roles"),
+        Messages(doomed, "kill-messages"),
+        Executions(doomed, "kill-executions"),
+        Packages(doomed, "kill-packages", model["ModelArtifacts"]["S3ModelArtifacts"]),
+        Stacks(doomed, "kill-stack"),
+        jobs,
+    ]
+    for number in range(1, KILLS + 1):
+        ended, wrong = threading.Event(), list[str]()
+        threads = [
+            threading.Thread(target=work, args=(one, random.Random(chance.random()), ended, wrong))
+            for one in actors
+        ]
+        for thread in threads:
+            thread.start()
+        time.sleep(chance.uniform(0.02, 0.8))
+        kill(doomed)
+        ended.set()
+        for thread in threads:
+            thread.join()
+        told = f"kill {number} of SMP_KILL_SEED={SEED}"
+        assert wrong == [], told
+        steps = up(doomed)
+        assert "bootstrap" not in steps, told
+        assert not [step for step in steps if step.startswith("sagemaker-platform")], told
+        for actor in actors:
+            try:
+                actor.verify()
+            except AssertionError as error:
+                raise AssertionError(f"{actor.name}, {told}: {error}") from error
+        if number % ENDPOINT_EVERY == 0:
+            assert answers(doomed) == before, told
+    assert jobs.cut_off, "no kill met a job that ran"
+    assert answers(doomed) == before
+    with urllib.request.urlopen(f"{doomed.endpoint_url}/_smp/state") as found:
+        assert json.load(found) == {"missed": [], "failure": ""}
+    result = doomed.smp("status")
+    assert result.returncode == 0, result.stderr
+    assert "IN_PROGRESS" not in result.stdout
