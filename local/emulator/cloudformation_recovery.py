@@ -5,6 +5,7 @@ what it replaced to delete, a deletion and a rollback go on. What that takes is 
 stack's record while an operation runs.
 """
 
+import asyncio
 import copy
 import functools
 import secrets
@@ -12,6 +13,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager
 from typing import Any
 
+from local.emulator.state_file import NotWritten
+from local.emulator.state_keeper import Keeper
 from local.emulator.state_stores import OPERATION
 
 REASON = "The local platform was stopped in the middle of the operation."
@@ -25,15 +28,15 @@ _GIVEN_UP = {
     "UPDATE_IN_PROGRESS": "UPDATE_FAILED",
     "CREATE_IN_PROGRESS": "CREATE_FAILED",
 }
-_settle: Callable[[], None] = lambda: None  # noqa: E731
+_AGAIN_SECONDS = 1.0
+_keepers: list[Keeper] = []
 
 
-def install(settle: Callable[[], None]) -> None:
-    """Write down what each operation needs to be taken up again; `settle` waits for the disk."""
-    global _settle
+def install(keeper: Keeper) -> None:
+    """Write down what each operation needs to be taken up again."""
     from ministack.services.cloudformation import stacks
 
-    _settle = settle
+    _keepers[:] = [keeper]
     for name, kind in (
         ("_deploy_stack_async", "deploy"),
         ("_delete_stack_async", "delete"),
@@ -54,6 +57,23 @@ def _replace(name: str, function: Callable[..., Any]) -> None:
     for module in (stacks, handlers, changesets, provisioners):
         if hasattr(module, name):
             setattr(module, name, function)
+
+
+async def _written() -> None:
+    """Wait until all that was noted is on disk, for as long as the disk is full."""
+    while True:
+        try:
+            for keeper in _keepers:
+                await keeper.settle()
+        except NotWritten:
+            await asyncio.sleep(_AGAIN_SECONDS)
+        else:
+            return
+
+
+def _settle() -> None:
+    for keeper in _keepers:
+        keeper.settle_from_thread()
 
 
 def _stack(name: str) -> dict[str, Any]:
@@ -82,6 +102,8 @@ def _noting(kind: str, operation: Callable[..., Awaitable[None]]) -> Callable[..
 
         async def run() -> None:
             try:
+                # SageMaker keeps its own state: what is done to it must not be known there alone.
+                await _written()
                 await operation(stack_name, stack_id, *rest, **named)
             finally:
                 stack.pop(OPERATION, None)
@@ -130,6 +152,7 @@ def _noting_updates(update: Callable[..., Any]) -> Callable[..., Any]:
                 *(logical_id, resource_type, physical_id),
                 *(new_props, old_props, old_attrs),
             )
+            _settle()
         return update(
             resource_type, physical_id, old_props, new_props, stack_name, logical_id, old_attrs
         )

@@ -3,6 +3,8 @@
 import os
 import shutil
 import tempfile
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +38,7 @@ def prepare(settings: Settings) -> None:
     credentials of a real account) are removed, since functions inherit this environment.
     """
     temporary = settings.state / "tmp"
-    # What a server that was killed left there is nobody's any more.
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True, exist_ok=True)
+    _empty(temporary)
     for name in [*os.environ]:
         if name.startswith(("AWS_", "MINISTACK_", "LOCALSTACK_")) and name != "AWS_CA_BUNDLE":
             del os.environ[name]
@@ -73,3 +73,14 @@ def prepare(settings: Settings) -> None:
         }
     )
     tempfile.tempdir = str(temporary)
+
+
+def _empty(temporary: Path) -> None:
+    """Begin with an empty folder; what a server that was killed left there is nobody's any more."""
+    if temporary.is_dir():
+        left = temporary.with_name(f"{temporary.name}-{time.time_ns()}")
+        temporary.rename(left)
+    temporary.mkdir(parents=True)
+    for old in temporary.parent.glob(f"{temporary.name}-*"):
+        # Thousands of files of functions: nobody waits for their end.
+        threading.Thread(target=shutil.rmtree, args=(old, True), daemon=True).start()

@@ -67,7 +67,7 @@ def serve(settings: Settings, build: Callable[[Settings], Any] | None = None) ->
         service = (build or _sagemaker)(settings)
         install(service, settings)
         objects.install(keeper)
-        cloudformation_recovery.install(keeper.settle_from_thread)
+        cloudformation_recovery.install(keeper)
         keeper.restore()
     except StateRefused as error:
         sys.stderr.write(f"{error}\n")

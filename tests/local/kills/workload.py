@@ -4,6 +4,7 @@ A call that the kill cut off may have happened or not, so each actor keeps the o
 hand, and takes for the truth what it finds afterwards; a third thing is an error.
 """
 
+import functools
 import hashlib
 import json
 import random
@@ -272,7 +273,8 @@ class Executions(Actor):
 
     def verify(self) -> None:
         for arn in self.started:
-            found = until(lambda one=arn: self._ended(one), f"the end of {arn}")
+            found = until(functools.partial(self._ended, arn), f"the end of {arn}")
+            assert found
             if found["status"] != "SUCCEEDED":
                 assert (found["status"], found["cause"]) == (
                     "FAILED",
@@ -442,7 +444,7 @@ class Stacks(Actor):
         status = self.settled()
         if status == "ROLLBACK_COMPLETE":
             # Of a create that was cut off nothing is left; whoever wants it makes it again.
-            assert self._there() == []
+            assert self._there() == [], self._story()
             self.stacks.delete_stack(StackName=self.name)
             status = self.settled()
         assert status in (
@@ -455,9 +457,18 @@ class Stacks(Actor):
             value = stack["Parameters"][0]["ParameterValue"]
             assert self.ssm.get_parameter(Name=f"/{self.name}")["Parameter"]["Value"] == value
         everything = ["parameter", "queue", "group", "export"]
-        assert self._there() == (everything if status else [])
-        assert value in (self.in_hand or [self.known]), (value, self.in_hand, self.known)
+        assert self._there() == (everything if status else []), self._story()
+        assert value in (self.in_hand or [self.known]), (value, self._story())
         self.known, self.in_hand = value, []
+
+    def _story(self) -> str:
+        """What the stack was doing, and what became of it."""
+        events = self.stacks.describe_stack_events(StackName=self.name)["StackEvents"]
+        lines = [
+            f"{one['ResourceType']} {one['ResourceStatus']} {one.get('ResourceStatusReason', '')}"
+            for one in reversed(events)
+        ]
+        return "\n".join([f"{self.known} {self.in_hand} {self._there()}", *lines])
 
     def _there(self) -> list[str]:
         exports = self.stacks.list_exports()["Exports"]
