@@ -23,6 +23,9 @@ identity
     `core.iam_evaluator.enforce` is recorded; `_resolve_condition_key` lets loopback count as a
     secure transport. `evaluate_resource_policy` reads trust policies, `sts.register_session`
     keeps the sessions of roles that services assume.
+simulation
+    `iam._IAM_HANDLERS`: SimulatePrincipalPolicy and SimulateCustomPolicy answer by `evaluate`,
+    `combine_resource_policy` and `_first_match`; `_resolve_condition_key` sees their context.
 condition_keys
     `iam_actions.request_tag_context`: the namespace of PutMetricData, and the source and detail
     type of PutEvents.

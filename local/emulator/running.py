@@ -43,6 +43,7 @@ def install(service: Any, settings: Settings) -> None:
         functions,
         service_quotas,
         signatures,
+        simulation,
         step_functions,
     )
 
@@ -50,6 +51,8 @@ def install(service: Any, settings: Settings) -> None:
     # Before identity, which records what is decided here.
     signatures.install()
     identity.install()
+    # Behind identity: what a simulation is told of a request comes before what this one has.
+    simulation.install()
     condition_keys.install()
     encryption.install()
     sagemaker.mount(service)
