@@ -34,16 +34,19 @@ def page(
     member = {"Name": name, "Status": status}.get(sort_by, sort_by)
 
     def order(document: Mapping[str, Any]) -> tuple[Any, str]:
-        # The ARN decides between equals, so that a page never repeats or skips one of them.
-        arns = (str(value) for key, value in document.items() if key.endswith("Arn"))
-        return document[member], next(arns, "")
+        # The resource's own ARN decides between equals, so that no page repeats or skips one.
+        return document[member], str(document.get(f"{name.removesuffix('Name')}Arn", ""))
 
     descending = params.get("SortOrder", default_order) == "Descending"
     found.sort(key=order, reverse=descending)
-    start = _offset(params.get("NextToken"), params)
-    end = start + params.get("MaxResults", DEFAULT_PAGE)
-    more = {"NextToken": _token(end, params)} if end < len(found) else {}
-    return found[start:end], more
+    # A page begins behind the last one of the page before and not at a number: what is created or
+    # deleted meanwhile moves no other.
+    last = _last(params.get("NextToken"), params)
+    if last is not None:
+        found = [one for one in found if (order(one) < last if descending else order(one) > last)]
+    shown = found[: params.get("MaxResults", DEFAULT_PAGE)]
+    more = {"NextToken": _token(order(shown[-1]), params)} if len(shown) < len(found) else {}
+    return shown, more
 
 
 def summary(document: Mapping[str, Any], members: Iterable[str]) -> dict[str, Any]:
@@ -78,21 +81,23 @@ def _question(params: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in params.items() if key not in ("NextToken", "MaxResults")}
 
 
-def _token(offset: int, params: Mapping[str, Any]) -> str:
-    content = json.dumps([offset, _question(params)], sort_keys=True)
+def _token(last: tuple[Any, str], params: Mapping[str, Any]) -> str:
+    content = json.dumps([last, _question(params)], sort_keys=True)
     return base64.urlsafe_b64encode(content.encode()).decode()
 
 
-def _offset(token: str | None, params: Mapping[str, Any]) -> int:
+def _last(token: str | None, params: Mapping[str, Any]) -> tuple[Any, str] | None:
     if token is None:
-        return 0
+        return None
     try:
-        offset, question = json.loads(base64.urlsafe_b64decode(token))
+        (value, arn), question = json.loads(base64.urlsafe_b64decode(token))
     except (binascii.Error, ValueError, TypeError):
-        offset, question = None, None
-    if not isinstance(offset, int) or question != _question(params):
+        value, arn, question = None, None, None
+    # By name or status a text, by time a number: what cannot be compared is no token of ours.
+    comparable = isinstance(value, str) == (params.get("SortBy") in ("Name", "Status"))
+    if not isinstance(arn, str) or question != _question(params) or not comparable:
         raise invalid(
             "The NextToken is not one of this listing. Take it from the answer before, "
             "and keep every other parameter as it was."
         )
-    return offset
+    return value, arn

@@ -205,6 +205,40 @@ def test_a_model_can_name_a_model_package(sagemaker: SageMakerService) -> None:
     assert (answer["environment"]["A"], answer["environment"]["B"]) == ("1", "2")
 
 
+def test_every_variant_gets_its_share_of_the_requests_and_metrics_of_its_own(
+    sagemaker: SageMakerService, aws: TestAws
+) -> None:
+    for name in ("one", "two"):
+        model(sagemaker, name)
+    config(
+        sagemaker,
+        "c",
+        variant("one", "A", InitialVariantWeight=7.0),
+        variant("two", "B", InitialVariantWeight=3.0),
+    )
+    sagemaker.call("CreateEndpoint", {"EndpointName": "e", "EndpointConfigName": "c"})
+    settled(sagemaker)
+    answers = [invoke(sagemaker) for _ in range(20)]
+    named = [headers["x-Amzn-Invoked-Production-Variant"] for _, headers, _ in answers]
+    served = [answer["weights"] for _, _, answer in answers]
+    assert served == [{"A": "one", "B": "two"}[name] for name in named]
+    # Spread evenly, so that a test of few requests sees every variant.
+    assert [named[start : start + 10].count("B") for start in (0, 5, 10)] == [3, 3, 3]
+    counted: dict[str, float] = {}
+
+    def all_told() -> bool:
+        counted.clear()
+        for _, data in [*aws.metrics]:
+            for datum in data:
+                if datum["MetricName"] == "Invocations":
+                    name = datum["Dimensions"][1]["Value"]
+                    counted[name] = counted.get(name, 0) + datum["StatisticValues"]["Sum"]
+        return sum(counted.values()) == 20
+
+    until(all_told)
+    assert counted == {"A": 14, "B": 6}
+
+
 def test_requests_go_to_variants_by_weight_or_by_name(sagemaker: SageMakerService) -> None:
     model(sagemaker, "one")
     model(sagemaker, "two")
