@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from benchmarks import calls, endpoint, first_prediction, job, memory, notebook, synthesis
+from benchmarks import calls, endpoint, first_prediction, hosts, job, memory, notebook, synthesis
 from benchmarks.measuring import Figure, machine, own_platform
 from local.cli.aws import Aws
 
@@ -12,6 +12,7 @@ ON_A_PLATFORM: dict[str, Callable[[Aws], list[Figure]]] = {
     "memory": memory.measure,
     "calls": calls.measure,
     "job": job.measure,
+    "hosts": hosts.measure,
     "endpoint": endpoint.measure,
     "notebook": notebook.measure,
 }

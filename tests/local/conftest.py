@@ -157,6 +157,32 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform
 
 
 @pytest.fixture(scope="module")
+def training_role(platform: LocalPlatform) -> Iterator[str]:
+    """A role that a user would write for jobs with checkpoints in the bucket of the models."""
+    data, models = (platform.parameter(f"storage/{name}-bucket") for name in ("data", "models"))
+    yield from _role(
+        platform,
+        "training",
+        [
+            {"Action": ["s3:GetObject"], "Resource": f"arn:aws:s3:::{data}/*"},
+            {
+                "Action": ["s3:GetObject", "s3:PutObject"],
+                "Resource": f"arn:aws:s3:::{models}/*",
+            },
+            {
+                "Action": ["s3:ListBucket"],
+                "Resource": [f"arn:aws:s3:::{data}", f"arn:aws:s3:::{models}"],
+            },
+            {
+                "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+                "Resource": platform.parameter("storage/key-arn"),
+            },
+            {"Action": ["ec2:DescribeSubnets", "ec2:DescribeSecurityGroups"], "Resource": "*"},
+        ],
+    )
+
+
+@pytest.fixture(scope="module")
 def hosting_role(platform: LocalPlatform) -> Iterator[str]:
     """A role that a user would write for an endpoint of their own."""
     yield from role_for_hosting(platform)

@@ -156,11 +156,17 @@ def train(
     """Run a training job with plain boto3, and describe it once it has ended."""
     sagemaker = platform.client("sagemaker")
     sagemaker.create_training_job(**job_request(platform, name, algorithm, role, **changes))
+    return trained(platform, name)
+
+
+def trained(platform: LocalPlatform, name: str, seconds: float = 60) -> dict[str, Any]:
+    """A training job, once it has ended."""
+    sagemaker = platform.client("sagemaker")
 
     def look() -> dict[str, Any] | None:
         found: dict[str, Any] = sagemaker.describe_training_job(TrainingJobName=name)
         return found if found["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
 
-    job = until(look, f"the end of {name}")
+    job = until(look, f"the end of {name}", seconds)
     assert job
     return job

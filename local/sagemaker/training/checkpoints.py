@@ -9,6 +9,7 @@ import contextlib
 import shutil
 import stat
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -19,6 +20,8 @@ from local.sagemaker.roles import CallFailed
 DEFAULT_PATH = "/opt/ml/checkpoints"
 _BASE = PurePosixPath("/opt/ml")
 _TAKEN = ("input", "output", "tmp")
+# A file that was not written to for so many nanoseconds is taken to be whole.
+_SETTLED = 100_000_000
 
 Version = tuple[int, int]
 
@@ -68,7 +71,6 @@ class Checkpoints:
         self._interval = interval
         self._on_failure = on_failure
         self._stored: dict[str, Version] = {}
-        self._seen: dict[str, Version] = {}
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -109,18 +111,15 @@ class Checkpoints:
             self._on_failure(CallFailed(f"A checkpoint cannot be copied: {error}"))
 
     def _store(self, *, settled: bool) -> None:
-        """Store what is new; what may still be written to waits for the next time, if settled."""
-        files = self._files()
-        for name, version in files.items():
-            if self._stored.get(name) != version and (
-                not settled or self._seen.get(name) == version
-            ):
+        """Store what is new; if only what has settled, not what was just written to."""
+        latest = time.time_ns() - (_SETTLED if settled else 0)
+        for name, version in self._files().items():
+            if self._stored.get(name) != version and (not settled or version[0] <= latest):
                 # The file may go or grow while it is sent.
                 with contextlib.suppress(FileNotFoundError):
                     shutil.copyfile(self._here / name, self._spare, follow_symlinks=False)
                     self._storage.upload(self._spare, self._bucket, self._prefix + name)
                     self._stored[name] = version
-        self._seen = files
 
     def _files(self) -> dict[str, Version]:
         """List the regular files: what a link points to is none of the job's."""

@@ -1,6 +1,7 @@
 """The files and the environment that a training container finds."""
 
 import json
+import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,7 +59,11 @@ def environment(
     credentials: Credentials | None,
 ) -> dict[str, str]:
     """Give the environment of the container; None for credentials means network isolation."""
+    hosts = len(place.cluster.hosts)
+    # Hosts that each take all cores of the one machine they share would be in each other's way.
+    shared = {"OMP_NUM_THREADS": max((os.cpu_count() or 1) // hosts, 1)} if hosts > 1 else {}
     found = {
+        **shared,
         **job.get("Environment", {}),
         "SAGEMAKER_BASE_DIR": str(folder),
         "SAGEMAKER_METRICS_DIRECTORY": str(folder / "output" / "metrics" / "sagemaker"),

@@ -195,7 +195,7 @@ class Run:
             timer.cancel()
 
     def _watch(self, attempt: Attempt) -> None:
-        if self._over.is_set() or attempt.interrupted:
+        if self._over.is_set() or attempt.interrupted or attempt.lost:
             return
         if self._spot and self._faults.interrupts_spot():
             attempt.interrupt()

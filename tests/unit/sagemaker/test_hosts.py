@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import socket
 import subprocess
@@ -97,6 +98,16 @@ def test_the_addresses_of_hosts_are_their_own_and_can_be_listened_on(
     with socket.socket() as one, socket.socket() as two:
         one.bind((addresses["algo-1"], 0))
         two.bind((addresses["algo-2"], one.getsockname()[1]))
+
+
+def test_hosts_share_the_cores_of_the_machine(
+    sagemaker: SageMakerService, bucket: S3Client
+) -> None:
+    job = train(sagemaker, "cores", ResourceConfig=TWO)
+    threads = int(_seen(bucket, job, "algo-1")["environment"]["OMP_NUM_THREADS"])
+    assert threads == max((os.cpu_count() or 1) // 2, 1)
+    own = train(sagemaker, "own", ResourceConfig=TWO, Environment={"OMP_NUM_THREADS": "3"})
+    assert _seen(bucket, own, "algo-2")["environment"]["OMP_NUM_THREADS"] == "3"
 
 
 def test_each_host_writes_its_own_log_stream_and_metrics(sagemaker: SageMakerService) -> None:
