@@ -34,16 +34,27 @@ def check(
         )
     if params.get("LifecycleConfigName"):
         configs.get(params["LifecycleConfigName"])
-    named = [params.get("DefaultCodeRepository"), *params.get("AdditionalCodeRepositories", [])]
-    wanted = [name for name in named if name]
-    for name in wanted:
+    for name in _repositories(params):
         repositories.check(name)
-    folders = [folder(name) for name in wanted]
+
+
+def check_folders(notebook: Mapping[str, Any]) -> None:
+    """Check that every repository of an instance has a folder of its own.
+
+    Raises:
+        ServiceError: for two whose clones would have the same name.
+    """
+    folders = [folder(name) for name in _repositories(notebook)]
     if len(set(folders)) < len(folders):
         raise invalid(
             "Code repositories of one notebook instance must be cloned into different folders; "
             f"these would be: {', '.join(folders)}."
         )
+
+
+def _repositories(notebook: Mapping[str, Any]) -> list[str]:
+    default = notebook.get("DefaultCodeRepository")
+    return [*([default] if default else []), *notebook.get("AdditionalCodeRepositories", [])]
 
 
 def check_role(role: Role) -> None:

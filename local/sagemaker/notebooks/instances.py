@@ -106,6 +106,7 @@ class NotebookInstances:
         name = params["NotebookInstanceName"]
         self._records.refuse_taken(name)
         checks.check(params, self._configs, self._repositories)
+        checks.check_folders(params)
         checks.check_role(self._role(params["RoleArn"]))
         if params.get("KmsKeyId"):
             checks.check_key(self._around.aws, params["KmsKeyId"])
@@ -188,6 +189,7 @@ class NotebookInstances:
                 if params.get(member):
                     raise invalid(f"{switch} and {member} exclude each other: give one of them.")
                 changes[_RECORDED.get(member, member)] = None
+        checks.check_folders({k: v for k, v in {**current, **changes}.items() if v is not None})
         self._records.begin(name, "Updating", allowed=_AT_REST)
         self._records.change(name, NotebookInstanceStatus="Stopped", FailureReason=None, **changes)
         return {}

@@ -80,6 +80,13 @@ def test_a_notebook_starts_with_its_repositories_cloned_and_keeps_what_was_chang
     sagemaker.call("StartNotebookInstance", {"NotebookInstanceName": "one"})
     assert "exit code 8" in settled(sagemaker, "one")["FailureReason"]
     assert (volume / "samples" / "first.ipynb").read_text() == "mine"
+    same = {
+        "NotebookInstanceName": "one",
+        "AdditionalCodeRepositories": ["https://elsewhere.example.com/samples"],
+    }
+    with pytest.raises(ServiceError, match="different folders"):
+        sagemaker.call("UpdateNotebookInstance", same)
+    sagemaker.call("UpdateNotebookInstance", {**same, "DisassociateDefaultCodeRepository": True})
 
 
 @pytest.mark.parametrize(

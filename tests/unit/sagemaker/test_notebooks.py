@@ -74,9 +74,11 @@ def test_lives_through_start_stop_update_and_delete_with_what_lies_in_its_volume
             f"for Notebook Instance ({first['NotebookInstanceArn']})."
         )
 
+    until(lambda: statuses(aws)[-1] == "InService")
     sagemaker.call("StopNotebookInstance", NAME)
     assert described(sagemaker, "one")["NotebookInstanceStatus"] in ("Stopping", "Stopped")
-    until(lambda: described(sagemaker, "one")["NotebookInstanceStatus"] == "Stopped")
+    # The event comes after the status that it tells of.
+    until(lambda: statuses(aws)[-1] == "Stopped")
     assert not alive(background)
     with pytest.raises(ServiceError, match="must be InService"):
         sagemaker.call("CreatePresignedNotebookInstanceUrl", NAME)
@@ -97,8 +99,10 @@ def test_lives_through_start_stop_update_and_delete_with_what_lies_in_its_volume
     assert (volume / "notes").read_text() == "kept\n"
     assert not (volume.parent / "lost").exists()
 
+    until(lambda: statuses(aws)[-1] == "InService")
     sagemaker.call("StopNotebookInstance", NAME)
-    until(lambda: described(sagemaker, "one")["NotebookInstanceStatus"] == "Stopped")
+    # The event comes after the status that it tells of.
+    until(lambda: statuses(aws)[-1] == "Stopped")
     sagemaker.call("UpdateNotebookInstance", {**NAME, "DisassociateLifecycleConfig": True})
     assert "NotebookInstanceLifecycleConfigName" not in described(sagemaker, "one")
     sagemaker.call("DeleteNotebookInstance", NAME)
