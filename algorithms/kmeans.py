@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from algorithms.toolkit import arrays, content, measured
-from algorithms.toolkit.channels import read_channel
+from algorithms.toolkit.channels import Form, records
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.peers import Peers, meet
+from algorithms.toolkit.records import Held, Records
 from algorithms.toolkit.training import log
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ AUTO_EXTRA_CENTER_FACTOR = 10
 AUTO_TRIALS = 10
 # Of one block of distances while assigning points, in numbers.
 _BLOCK = 4_000_000
+# Records that are measured at once.
+_MEASURED = 10_000
+_FORM = Form(allowed=(content.RECORDIO, content.CSV), label_size=0)
 
 Matrix = npt.NDArray[np.float64]
 
@@ -48,52 +53,45 @@ def train(job: Job) -> None:
 
 def _train(job: Job, peers: Peers) -> None:
     settings = job.hyperparameters
-    tables = {
-        name: read_channel(
-            channel, allowed=(content.RECORDIO, content.CSV), label_size=0, missing=False
-        )
+    dimension, k = int(settings["feature_dim"]), int(settings["k"])
+    channels = {
+        name: _Points(name, records(channel, _FORM), dimension)
         for name, channel in job.channels.items()
     }
-    dimension, k = int(settings["feature_dim"]), int(settings["k"])
-    for name, table in tables.items():
-        if table.width != dimension:
-            raise CustomerError(
-                f"feature_dim is {dimension}, but {table.place(0)} of channel {name} has "
-                f"{table.width} features"
-            )
-    points = tables["train"]
-    # Every host takes as many steps, and knows how many points there are in all.
-    size = int(settings["mini_batch_size"])
-    counted = np.array([points.rows, -(-points.rows // size)])
-    rows, steps = zip(
-        *(part["counted"] for part in peers.gather({"counted": counted})), strict=True
-    )
-    total = int(sum(rows))
-    if total < k:
-        raise CustomerError(f"k is {k}, but the train channel has only {total} records")
+    points = channels["train"]
 
     started = time.time()
     # All hosts choose alike, and each goes through its own points in an order of its own.
     random, order = np.random.default_rng(0), np.random.default_rng([1, peers.rank])
     factor = _auto(settings.get("extra_center_factor"), AUTO_EXTRA_CENTER_FACTOR)
     stream = Stream(
-        count=min(k * factor, total),
+        count=k * factor,
         init_method=settings["init_method"],
         half_life=int(settings["half_life_time_size"]),
         random=random,
         peers=peers,
     )
-    epochs = int(settings["epochs"])
+    epochs, size = int(settings["epochs"]), int(settings["mini_batch_size"])
     for epoch in range(epochs):
         epoch_started = time.time()
-        for batch in _batches(points, size, int(max(steps)), order):
-            stream.update(batch)
+        own, total = 0, 0
+        batches = points.batches(size, order)
+        # A host that is through takes part with nothing until all are.
+        while True:
+            batch = next(batches, np.empty((0, dimension)))
+            rows = stream.update(batch)
+            if not rows:
+                break
+            own, total = own + len(batch), total + rows
+        if total < k:
+            raise CustomerError(f"k is {k}, but the train channel has only {total} records")
+        stream.settle()
         seconds = max(time.time() - epoch_started, 1e-9)
         log.info("#progress_metric: host=%s, completed %g %%", job.host, 100 * (epoch + 1) / epochs)
         log.info(
             "#throughput_metric: host=%s, train throughput=%s records/second",
             job.host,
-            points.rows / seconds,
+            own / seconds,
         )
     log.info("shrinking %d centers into %d", len(stream.centers), k)
     centers = lloyd(
@@ -107,8 +105,8 @@ def _train(job: Job, peers: Peers) -> None:
         random=random,
     ).astype(np.float32)
     metrics = list(settings["eval_metrics"])
-    for name, table in tables.items():
-        _report(job, peers, name, table, centers, metrics, started)
+    for name, each in channels.items():
+        _report(job, peers, name, each, centers, metrics, started)
     if peers.first:
         save(job.model_dir, centers)
     # Nobody leaves before all are through: who ends early looks like one that died.
@@ -119,16 +117,39 @@ def _auto(value: Any, automatic: int) -> int:
     return automatic if value in (None, "auto") else int(value)
 
 
-def _batches(table: Table, size: int, steps: int, random: np.random.Generator) -> Iterator[Matrix]:
-    """The points in mini-batches, in a new order each time: files are often sorted by class.
+class _Points:
+    """The points of a channel, held to their width, as dense matrices of 64 bits."""
 
-    The last ones are empty where another host has more points.
-    """
-    order = random.permutation(table.rows)
-    for step in range(steps):
-        rows = order[step * size : (step + 1) * size]
-        part: Any = table.features[rows]
-        yield np.asarray(part.toarray() if table.sparse else part, dtype=np.float64)
+    def __init__(self, channel: str, found: Records, dimension: int) -> None:
+        self._channel = channel
+        self._records = found
+        self._dimension = dimension
+        if isinstance(found, Held):
+            self._check(found.table)
+
+    def batches(self, size: int, random: np.random.Generator) -> Iterator[Matrix]:
+        """All of them in a new order each time: files are often sorted by class."""
+        for table in self._records.batches(repeat(size), random):
+            self._check(table)
+            yield _wide(table)
+
+    def pieces(self, size: int) -> Iterator[Matrix]:
+        """All of them in their order."""
+        for table in self._records.pieces(size):
+            self._check(table)
+            yield _wide(table)
+
+    def _check(self, table: Table) -> None:
+        if table.width != self._dimension:
+            where = table.place(0) if table.files else "the first record"
+            raise CustomerError(
+                f"feature_dim is {self._dimension}, but {where} of channel {self._channel} has "
+                f"{table.width} features"
+            )
+
+
+def _wide(table: Table) -> Matrix:
+    return np.asarray(table.dense(), dtype=np.float64)
 
 
 def squared_distances(points: Matrix, centers: Matrix) -> Matrix:
@@ -189,35 +210,51 @@ class Stream:
         self.centers: Matrix = np.empty((0, 0))
         self.weights: Matrix = np.empty(0)
 
-    def update(self, points: Matrix) -> None:
-        """Take one mini-batch, or this host's part of it."""
+    def update(self, points: Matrix) -> int:
+        """Take one mini-batch, or this host's part of it, and tell how many points it has in all.
+
+        Once no host has any left, that is 0.
+        """
+        if len(self.centers):
+            return self._move(points)
+        # Too small a first batch cannot yield all centres: it waits for the next.
+        everything = [part["points"] for part in self._peers.gather({"points": points})]
+        self._waiting.append(points)
+        self._seen.extend(everything)
+        if sum(map(len, self._seen)) >= self._count:
+            self._begin()
+        return sum(map(len, everything))
+
+    def settle(self) -> None:
+        """Make do with the points that came, where they are fewer than the centres asked for."""
         if not len(self.centers):
-            # Too small a first batch cannot yield all centres: it waits for the next.
-            self._waiting.append(points)
-            everything = [part["points"] for part in self._peers.gather({"points": points})]
-            self._seen.extend(everything)
-            if sum(map(len, self._seen)) < self._count:
-                return
-            points = np.concatenate(self._waiting)
-            first = np.concatenate(self._seen)
-            self._waiting.clear()
-            self._seen.clear()
-            self.centers = choose(
-                first, np.ones(len(first)), self._count, self._init_method, self._random
-            )
-            self.weights = np.zeros(self._count)
+            self._count = min(self._count, sum(map(len, self._seen)))
+            self._begin()
+
+    def _begin(self) -> None:
+        first, points = np.concatenate(self._seen), np.concatenate(self._waiting)
+        self._seen.clear()
+        self._waiting.clear()
+        self.centers = choose(
+            first, np.ones(len(first)), self._count, self._init_method, self._random
+        )
+        self.weights = np.zeros(self._count)
+        self._move(points)
+
+    def _move(self, points: Matrix) -> int:
         assigned, _ = nearest(points, self.centers)
         sums, counts = means(points, np.ones(len(points)), assigned, self._count)
         merged = self._peers.total({"sums": sums, "counts": counts, "rows": np.array(len(points))})
-        sums, counts = merged["sums"], merged["counts"]
+        sums, counts, rows = merged["sums"], merged["counts"], int(merged["rows"])
         if self._half_life:
-            self.weights *= 0.5 ** (int(merged["rows"]) / self._half_life)
+            self.weights *= 0.5 ** (rows / self._half_life)
         met = counts > 0
         total = self.weights[met] + counts[met]
         self.centers[met] = (self.centers[met] * self.weights[met, None] + sums[met]) / total[
             :, None
         ]
         self.weights[met] = total
+        return rows
 
 
 def choose(
@@ -291,21 +328,18 @@ def _report(
     job: Job,
     peers: Peers,
     name: str,
-    table: Table,
+    points: _Points,
     centers: npt.NDArray[np.float32],
     metrics: Sequence[str],
     started: float,
 ) -> None:
     """Log how far the points of a channel are from their centres, in AWS's words."""
     wide = centers.astype(np.float64)
-    total = 0.0
-    step = 100_000
-    for start in range(0, table.rows, step):
-        part: Any = table.features[start : start + step]
-        points = np.asarray(part.toarray() if table.sparse else part, dtype=np.float64)
-        total += float(nearest(points, wide)[1].sum())
-    measured_here = {"ssd": np.array(total), "rows": np.array(table.rows)}
-    everywhere = peers.total(measured_here)
+    total, rows = 0.0, 0
+    for piece in points.pieces(_MEASURED):
+        total += float(nearest(piece, wide)[1].sum())
+        rows += len(piece)
+    everywhere = peers.total({"ssd": np.array(total), "rows": np.array(rows)})
     ssd = float(everywhere["ssd"])
     values = {"msd": ssd / int(everywhere["rows"]), "ssd": ssd}
     for metric in metrics:

@@ -28,13 +28,15 @@ from algorithms.linear_learner.settings import (
     unbiased,
 )
 from algorithms.toolkit import content, measured
-from algorithms.toolkit.channels import read_channel
+from algorithms.toolkit.channels import Form, read_channel
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.training import log
 
 if TYPE_CHECKING:
     from algorithms.toolkit.formats.table import Table
     from algorithms.toolkit.job import Job
+
+_FORM = Form(allowed=(content.RECORDIO, content.CSV))
 
 
 def train(job: Job) -> None:
@@ -44,10 +46,7 @@ def train(job: Job) -> None:
     check(values)
     for sentence in idle(values, given):
         log.warning(sentence)
-    tables = {
-        name: read_channel(channel, allowed=(content.RECORDIO, content.CSV), missing=False)
-        for name, channel in job.channels.items()
-    }
+    tables = {name: read_channel(channel, _FORM) for name, channel in job.channels.items()}
     _check_widths(tables, values["feature_dim"])
     labels = {name: _labels(name, table, values) for name, table in tables.items()}
 
@@ -113,7 +112,7 @@ def _labels(channel: str, table: Table, values: Mapping[str, Any]) -> npt.NDArra
         row = int(wrong[0])
         allowed = "0 or 1" if predictor == BINARY else f"a whole number from 0 to {classes - 1}"
         raise CustomerError(
-            f"{table.place(row)}: the label is {found[row]:g}; a {predictor}"
+            f"{table.label_place(row)}: the label is {found[row]:g}; a {predictor}"
             + (f" with num_classes={classes}" if predictor == MULTICLASS else "")
             + f" takes {allowed}"
         )

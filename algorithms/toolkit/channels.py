@@ -1,8 +1,9 @@
-"""Reading the files of a channel by its content type."""
+"""Reading a channel by its content type: its files, or what comes through its pipe."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,76 +11,176 @@ from algorithms.toolkit import content
 from algorithms.toolkit.content import ContentType
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats import delimited, libsvm, parquet, recordio
+from algorithms.toolkit.formats.pieces import Piece, last_frame_end, last_line_end, pieces
 from algorithms.toolkit.formats.table import (
     FloatArray,
     FormatError,
     Table,
     join,
     refuse_infinite,
+    same_kind,
 )
 from algorithms.toolkit.job import Channel
+from algorithms.toolkit.records import Held, Records, regrouped
+
+# What a piped channel is shuffled in, in numbers: 32 MiB.
+WINDOW_NUMBERS = 2**23
+# The content types that can be cut into pieces, and how.
+_STREAMED = {content.CSV: last_line_end, content.RECORDIO: last_frame_end}
 
 
-def read_channel(
-    channel: Channel,
-    *,
-    allowed: Sequence[str],
-    default: str = content.RECORDIO,
-    label_size: int = 1,
-    weights: bool = False,
-    missing: bool = False,
-) -> Table:
-    """All records of a channel in memory.
+@dataclass(frozen=True)
+class Form:
+    """How an algorithm takes the records of its channels.
 
     Args:
-        channel: whose files to read.
-        allowed: the content types that the algorithm takes.
+        allowed: the content types that it takes.
         default: the content type of a channel that names none, as the estimators of AWS's own
             SDK do for the records that they upload.
         label_size: how many columns of a text file are the label, 0 or 1.
         weights: whether the column after the label is the weight of a record.
         missing: whether a feature may be missing.
     """
-    kind = channel.content_type or ContentType(default)
-    if kind.name not in allowed:
-        raise CustomerError(
-            f"Content type '{kind.name}' of channel '{channel.name}' is not supported; "
-            f"{', '.join(allowed)} are allowed"
-        )
-    given = kind.parameters.get("label_size", str(label_size))
-    if given != str(label_size):
-        raise CustomerError(
-            f"Content type of channel '{channel.name}': label_size={given} is not supported; "
-            f"label_size={label_size} is allowed"
-        )
-    tables = []
-    for path in channel.files():
-        table = _read(kind, path.read_bytes(), channel.title(path), label_size, weights, missing)
-        tables.append(table)
-    table = join(tables)
-    refuse_infinite(table, missing=missing)
-    for column, what in ((table.labels, "label"), (table.weights, "weight")):
-        if column is not None and not np.isfinite(column).all():
-            row = int(np.flatnonzero(~np.isfinite(column))[0])
-            raise FormatError(f"{table.place(row)}: the {what} is {column[row]}, not a number")
+
+    allowed: Sequence[str]
+    default: str = content.RECORDIO
+    label_size: int = 1
+    weights: bool = False
+    missing: bool = False
+
+    def content_type(self, channel: Channel) -> ContentType:
+        """The content type of a channel, held to what is allowed."""
+        kind = channel.content_type or ContentType(self.default)
+        if kind.name not in self.allowed:
+            raise CustomerError(
+                f"Content type '{kind.name}' of channel '{channel.name}' is not supported; "
+                f"{', '.join(self.allowed)} are allowed"
+            )
+        given = kind.parameters.get("label_size", str(self.label_size))
+        if given != str(self.label_size):
+            raise CustomerError(
+                f"Content type of channel '{channel.name}': label_size={given} is not supported; "
+                f"label_size={self.label_size} is allowed"
+            )
+        return kind
+
+    def check(self, table: Table) -> None:
+        """Refuse values that no algorithm can compute with, naming their place."""
+        refuse_infinite(table, missing=self.missing)
+        if table.labels is not None and not np.isfinite(table.labels).all():
+            row = int(np.flatnonzero(~np.isfinite(table.labels))[0])
+            raise FormatError(
+                f"{table.label_place(row)}: the label is {table.labels[row]}, not a number"
+            )
+        if table.weights is not None and not np.isfinite(table.weights).all():
+            row = int(np.flatnonzero(~np.isfinite(table.weights))[0])
+            raise FormatError(
+                f"{table.place(row)}: the weight is {table.weights[row]}, not a number"
+            )
+
+
+def read_channel(channel: Channel, form: Form) -> Table:
+    """All records of a channel in memory."""
+    if channel.piped:
+        return join([*Piped(channel, form).tables()])
+    kind = form.content_type(channel)
+    table = join(
+        [_read(kind, path.read_bytes(), channel.title(path), form) for path in channel.files()]
+    )
+    form.check(table)
     return table
 
 
+def records(channel: Channel, form: Form) -> Records:
+    """The records of a channel to go through again and again: held in memory, or from its pipe."""
+    return Piped(channel, form) if channel.piped else Held(read_channel(channel, form))
+
+
+class Piped(Records):
+    """The records of a channel in Pipe mode; every pass over them is an epoch of the channel."""
+
+    held = False
+
+    def __init__(self, channel: Channel, form: Form) -> None:
+        self._channel = channel
+        self._form = form
+        self._kind = form.content_type(channel)
+        if self._kind.name not in _STREAMED:
+            raise CustomerError(
+                f"Channel {channel.name} has content type '{self._kind.name}', which cannot be "
+                f"read in Pipe mode; use File mode, or {' or '.join(_STREAMED)}"
+            )
+        self._epoch = 0
+
+    def tables(self) -> Iterator[Table]:
+        """The records of the next epoch as they come, in pieces of about the same size."""
+        name = f"{self._channel.name}, epoch {self._epoch}"
+        stream = self._channel.pipe(self._epoch)
+        self._epoch += 1
+        rows, first = 0, None
+        with stream:
+            for piece in pieces(stream.read, name, _STREAMED[self._kind.name]):
+                if self._kind.name == content.CSV and not piece.body.strip():
+                    continue
+                table = _read(self._kind, piece.body, name, self._form, rows, piece)
+                first = first or table
+                same_kind(first, table)
+                self._form.check(table)
+                rows += table.rows
+                yield table
+        if not rows:
+            raise CustomerError(f"No data in channel {name}")
+
+    def batches(self, sizes: Iterable[int], random: np.random.Generator) -> Iterator[Table]:
+        """The records of the next epoch, in a new order within windows of bounded size.
+
+        What is more than a window apart stays apart: ShuffleConfig mixes the objects of a channel.
+        """
+        return regrouped(self._shuffled(random), sizes)
+
+    def _shuffled(self, random: np.random.Generator) -> Iterator[Table]:
+        window: list[Table] = []
+        numbers = 0
+        for table in self.tables():
+            window.append(table)
+            numbers += table.numbers
+            if numbers >= WINDOW_NUMBERS:
+                yield _mixed(window, random)
+                window, numbers = [], 0
+        if window:
+            yield _mixed(window, random)
+
+
+def _mixed(window: Sequence[Table], random: np.random.Generator) -> Table:
+    table = join(window)
+    return table.take(random.permutation(table.rows))
+
+
 def _read(
-    kind: ContentType, body: bytes, name: str, label_size: int, weights: bool, missing: bool
+    kind: ContentType,
+    body: bytes,
+    name: str,
+    form: Form,
+    before: int = 0,
+    piece: Piece | None = None,
 ) -> Table:
     if kind.name == content.RECORDIO:
-        return recordio.read(body, name, labelled=label_size > 0)
+        offset = piece.start if piece else 0
+        labelled = form.label_size > 0
+        return recordio.read(body, name, labelled=labelled, before=before, offset=offset)
     if kind.name == content.LIBSVM:
         return libsvm.read(body, name)
     if kind.name == content.PARQUET:
         numbers = parquet.read(body, name)
     else:
-        numbers = delimited.read(body, name, missing=missing)
-    return split(numbers, name, label_size, weights=weights)
+        lines = piece.lines if piece else 0
+        numbers = delimited.read(body, name, missing=form.missing, before=lines)
+    return split(numbers, name, form.label_size, weights=form.weights, before=before)
 
 
-def split(numbers: FloatArray, name: str, label_size: int, *, weights: bool = False) -> Table:
+def split(
+    numbers: FloatArray, name: str, label_size: int, *, weights: bool = False, before: int = 0
+) -> Table:
     """The columns of a text file as label, weight and features."""
     first = label_size + int(weights)
     if numbers.shape[1] <= first:
@@ -92,4 +193,6 @@ def split(numbers: FloatArray, name: str, label_size: int, *, weights: bool = Fa
         np.ascontiguousarray(numbers[:, 0]) if label_size else None,
         np.ascontiguousarray(numbers[:, label_size]) if weights else None,
         files=((name, len(numbers)),),
+        before=before,
+        label_title="column 1",
     )

@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from algorithms.toolkit.content import ContentType
 from algorithms.toolkit.errors import AlgorithmError, CustomerError, StopRequested
+
+if TYPE_CHECKING:
+    from algorithms.catalog import Algorithm
+
+# How long a pipe may fail to appear, and how often is looked.
+_PIPE_SECONDS = 60
+_PIPE_LOOK = 0.005
 
 
 def base_folder() -> Path:
@@ -28,6 +36,25 @@ class Channel:
     folder: Path
     content_type: ContentType | None
     mode: str
+
+    @property
+    def piped(self) -> bool:
+        """Whether the channel is a stream for each epoch, and no files."""
+        return self.mode == "Pipe"
+
+    def pipe(self, epoch: int) -> BinaryIO:
+        """The stream of an epoch; they must be opened one after another, from 0 on."""
+        path = self.folder.with_name(f"{self.name}_{epoch}")
+        # The platform makes the next one while the one before is read.
+        until = time.monotonic() + _PIPE_SECONDS
+        while not path.exists():
+            if time.monotonic() > until:
+                raise AlgorithmError(
+                    f"The pipe of channel {self.name}, epoch {epoch}, did not appear within "
+                    f"{_PIPE_SECONDS} seconds"
+                )
+            time.sleep(_PIPE_LOOK)
+        return path.open("rb", buffering=0)
 
     def files(self) -> list[Path]:
         """The data files by name; hidden, marked (`_SUCCESS`) and empty ones are left out."""
@@ -130,7 +157,7 @@ def read_job(name: str, base: Path) -> Job:
         hyperparameters=parsed,
         given=given,
         reserved={key: value for key, value in texts.items() if key.startswith("_")},
-        channels=_channels(inputs, base, {c.name: c.required is True for c in entry.channels}),
+        channels=_channels(inputs, base, entry),
         host=host,
         hosts=tuple(map(str, resources.get("hosts") or [host])),
         base=base,
@@ -138,9 +165,8 @@ def read_job(name: str, base: Path) -> Job:
     )
 
 
-def _channels(
-    inputs: Mapping[str, Any], base: Path, known: Mapping[str, bool]
-) -> dict[str, Channel]:
+def _channels(inputs: Mapping[str, Any], base: Path, entry: Algorithm) -> dict[str, Channel]:
+    known = {channel.name: channel.required is True for channel in entry.channels}
     problems = [
         f"Missing required channel: {name}"
         for name, required in known.items()
@@ -155,11 +181,14 @@ def _channels(
     for name, settings in inputs.items():
         settings = settings if isinstance(settings, dict) else {}
         mode = settings.get("TrainingInputMode", "File")
-        if mode == "Pipe":
-            problems.append(f"Channel {name}: Pipe mode is not supported by this image; use File")
+        if mode not in entry.input_modes:
+            problems.append(
+                f"Channel {name}: {mode} mode is not supported by this image; use "
+                + " or ".join(entry.input_modes)
+            )
         text = settings.get("ContentType")
         folder = base / "input" / "data" / name
-        if not folder.is_dir() and name in known:
+        if mode != "Pipe" and not folder.is_dir() and name in known:
             problems.append(f"No data in {name} channel path {folder}")
         channels[name] = Channel(name, folder, ContentType.parse(text) if text else None, mode)
     if problems:

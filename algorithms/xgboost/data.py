@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from algorithms.toolkit import content
-from algorithms.toolkit.channels import read_channel
+from algorithms.toolkit.channels import Form, read_channel
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.training import log
 from algorithms.xgboost.library import library
@@ -27,10 +27,12 @@ def tables(job: Job, parameters: Mapping[str, Any], peers: Peers) -> dict[str, T
     found = {
         name: read_channel(
             channel,
-            allowed=_TRAINING_TYPES,
-            default=content.LIBSVM,
-            weights=weighted and _is_text(channel.content_type),
-            missing=True,
+            Form(
+                allowed=_TRAINING_TYPES,
+                default=content.LIBSVM,
+                weights=weighted and _is_text(channel.content_type),
+                missing=True,
+            ),
         )
         for name, channel in job.channels.items()
         if name != "code"

@@ -21,7 +21,9 @@ BULK_BYTES = 2 * 1024 * 1024
 _NUMERIC = b"0123456789+-.eE,\n "
 
 
-def read(body: bytes, name: str, *, missing: bool = False, bulk: bool = True) -> FloatArray:
+def read(
+    body: bytes, name: str, *, missing: bool = False, bulk: bool = True, before: int = 0
+) -> FloatArray:
     """The numbers of a CSV text, one row a line.
 
     Args:
@@ -29,10 +31,12 @@ def read(body: bytes, name: str, *, missing: bool = False, bulk: bool = True) ->
         name: the file or payload, for error messages.
         missing: whether an empty field or `nan` is a missing value, or an error.
         bulk: whether a reader that takes long to start may be used for a large text.
+        before: how many lines came before it, where it is a piece of a longer text.
     """
     body = body.removeprefix(b"\xef\xbb\xbf")
     if b"\r" in body:
         body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    before += len(body) - len(body.lstrip(b"\n"))
     body = body.strip(b"\n")
     if not body.strip():
         raise FormatError(f"{name} is empty")
@@ -44,7 +48,7 @@ def read(body: bytes, name: str, *, missing: bool = False, bulk: bool = True) ->
         # A sum is finite only if every term is, short of an overflow, which the slow pass forgives.
         if np.isfinite(narrow.sum(dtype=np.float64)):
             return narrow
-    return _slow(body, name, missing=missing)
+    return _slow(body, name, before, missing=missing)
 
 
 def _narrow(numbers: Any) -> FloatArray:
@@ -98,20 +102,19 @@ def _tolerant(body: bytes) -> Any:
         return None
 
 
-def _slow(body: bytes, name: str, *, missing: bool) -> FloatArray:
+def _slow(body: bytes, name: str, before: int, *, missing: bool) -> FloatArray:
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
-        raise FormatError(
-            f"{name}, byte {error.start}: not UTF-8 text; is it really text/csv?"
-        ) from None
+        line = before + 1 + body.count(b"\n", 0, error.start)
+        raise FormatError(f"{name}, line {line}: not UTF-8 text; is it really text/csv?") from None
     rows: list[list[float]] = []
     reader = csv.reader(io.StringIO(text))
     try:
         for fields in reader:
             if not fields:
                 continue
-            where = f"{name}, line {reader.line_num}"
+            where = f"{name}, line {before + reader.line_num}"
             if rows and len(fields) != len(rows[0]):
                 raise FormatError(
                     f"{where}: {len(fields)} columns, where the lines before have {len(rows[0])}"
@@ -123,7 +126,7 @@ def _slow(body: bytes, name: str, *, missing: bool) -> FloatArray:
                 ]
             )
     except csv.Error as error:
-        raise FormatError(f"{name}, line {reader.line_num}: {error}") from None
+        raise FormatError(f"{name}, line {before + reader.line_num}: {error}") from None
     return np.array(rows, dtype=np.float64).astype(np.float32)
 
 
@@ -138,7 +141,7 @@ def _number(field: str, where: str, column: int, fields: list[str], *, missing: 
         shown = field if len(field) <= 40 else field[:37] + "..."
         what = f"'{shown}' is not a number" if field else "empty; missing values are not allowed"
         hint = ""
-        if where.endswith("line 1") and not any(map(_is_number, fields)):
+        if where.endswith(", line 1") and not any(map(_is_number, fields)):
             hint = ". The file seems to begin with a header, which must be removed"
         raise FormatError(f"{where}, column {column}: {what}{hint}") from None
     if value != value:

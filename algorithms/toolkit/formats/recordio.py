@@ -16,70 +16,81 @@ from algorithms.toolkit.formats.record import record_class
 from algorithms.toolkit.formats.table import FormatError, Table
 
 MAGIC = 0xCED7230A
-_HEADER = struct.Struct("<II")
-_LENGTH = (1 << 29) - 1
+HEADER = struct.Struct("<II")
+LENGTH = (1 << 29) - 1
 _FEATURES = "values"
 
 
 def frame(message: bytes) -> bytes:
     """A message as one RecordIO record."""
-    return _HEADER.pack(MAGIC, len(message)) + message + bytes(-len(message) % 4)
+    return HEADER.pack(MAGIC, len(message)) + message + bytes(-len(message) % 4)
 
 
-def frames(body: bytes, name: str) -> Iterator[memoryview]:
-    """The messages of a RecordIO text, checked as they come."""
+def frames(body: bytes, name: str, before: int = 0, offset: int = 0) -> Iterator[memoryview]:
+    """The messages of a RecordIO text, checked as they come.
+
+    Args:
+        body: the text.
+        name: the file or payload, for error messages.
+        before: how many records came before it, where it is a piece of a longer text.
+        offset: how many bytes came before it.
+    """
     view = memoryview(body)
-    start, number = 0, 0
+    start, number = 0, before
     while start < len(body):
         number += 1
-        where = f"{name}, record {number}, byte {start}"
-        if len(body) - start < _HEADER.size:
+        where = f"{name}, record {number}, byte {offset + start}"
+        if len(body) - start < HEADER.size:
             raise FormatError(f"{where}: truncated in the header of the record")
-        magic, length = _HEADER.unpack_from(view, start)
+        magic, length = HEADER.unpack_from(view, start)
         if magic != MAGIC:
             raise FormatError(
                 f"{where}: not RecordIO: found 0x{magic:08X} in place of 0x{MAGIC:08X}"
             )
-        if length > _LENGTH:
+        if length > LENGTH:
             raise FormatError(f"{where}: records in several parts are not supported")
-        end = start + _HEADER.size + length
+        end = start + HEADER.size + length
         if end > len(body):
             raise FormatError(
                 f"{where}: truncated: the record says {length} bytes, "
-                f"{len(body) - start - _HEADER.size} are left"
+                f"{len(body) - start - HEADER.size} are left"
             )
-        yield view[start + _HEADER.size : end]
+        yield view[start + HEADER.size : end]
         start = end + (-length % 4)
 
 
-def read(body: bytes, name: str, *, labelled: bool = False) -> Table:
+def read(
+    body: bytes, name: str, *, labelled: bool = False, before: int = 0, offset: int = 0
+) -> Table:
     """The records of a RecordIO-protobuf text.
 
     Args:
         body: the text.
         name: the file or payload, for error messages.
         labelled: whether each record must have a label; otherwise it may.
+        before: how many records came before it, where it is a piece of a longer text.
+        offset: how many bytes came before it.
     """
-    table = _uniform(body, name)
+    table = _uniform(body, name, before)
     if table is None:
-        table = _general(body, name)
+        table = _general(body, name, before, offset)
     if labelled and table.labels is None:
-        raise FormatError(f"{name}, record 1: has no label 'values'")
+        raise FormatError(f"{name}, record {before + 1}: has no label 'values'")
     return table
 
 
-def _uniform(body: bytes, name: str) -> Table | None:
+def _uniform(body: bytes, name: str, before: int) -> Table | None:
     """Read a whole file at once where records differ in nothing but their numbers."""
-    if len(body) < _HEADER.size:
+    if len(body) < HEADER.size:
         return None
-    magic, length = _HEADER.unpack_from(body, 0)
-    stride = _HEADER.size + length + (-length % 4)
-    if magic != MAGIC or length > _LENGTH or len(body) % stride:
+    magic, length = HEADER.unpack_from(body, 0)
+    stride = HEADER.size + length + (-length % 4)
+    if magic != MAGIC or length > LENGTH or len(body) % stride:
         return None
-    spans = _spans(body[_HEADER.size : _HEADER.size + length])
+    spans = _spans(body[HEADER.size : HEADER.size + length])
     if spans is None:
         return None
-    columns = [slice(_HEADER.size + s.start, _HEADER.size + s.stop) for s in spans if s]
+    columns = [slice(HEADER.size + s.start, HEADER.size + s.stop) for s in spans if s]
     table = np.frombuffer(body, dtype=np.uint8).reshape(-1, stride)
     # Whatever is no number of a feature or a label must be the same in all: frames, tags, lengths.
     fixed = np.ones(stride, dtype=bool)
@@ -94,6 +105,7 @@ def _uniform(body: bytes, name: str) -> Table | None:
         features.astype(np.float32, copy=False),
         label[0][:, 0].astype(np.float32) if label else None,
         files=((name, len(table)),),
+        before=before,
     )
 
 
@@ -163,12 +175,12 @@ def _parse(message: bytes | memoryview, where: str) -> Any:
         raise FormatError(f"{where}: not a protobuf Record") from None
 
 
-def _general(body: bytes, name: str) -> Table:
+def _general(body: bytes, name: str, before: int, offset: int) -> Table:
     rows: list[tuple[Any, Any, int]] = []
     labels: list[float] = []
     kind: bool | None = None
-    for number, message in enumerate(frames(body, name), 1):
-        where = f"{name}, record {number}"
+    for number, message in enumerate(frames(body, name, before, offset), 1):
+        where = f"{name}, record {before + number}"
         record = _parse(message, where)
         if _FEATURES not in record.features:
             raise FormatError(f"{where}: has no feature 'values'")
@@ -198,7 +210,8 @@ def _general(body: bytes, name: str) -> Table:
     files = ((name, len(rows)),)
     column = np.array(labels, dtype=np.float32) if labels else None
     if not kind:
-        return Table(np.stack([values for values, _, _ in rows]), column, files=files)
+        dense = np.stack([values for values, _, _ in rows])
+        return Table(dense, column, files=files, before=before)
 
     from scipy.sparse import csr_matrix
 
@@ -210,7 +223,7 @@ def _general(body: bytes, name: str) -> Table:
         ),
         shape=(len(rows), rows[0][2]),
     )
-    return Table(features, column, files=files)
+    return Table(features, column, files=files, before=before)
 
 
 def _tensor(value: Any, where: str) -> tuple[Any, Any, int]:

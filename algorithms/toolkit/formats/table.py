@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +28,11 @@ class Table:
     weights: FloatArray | None = None
     groups: npt.NDArray[np.int64] | None = None
     files: tuple[tuple[str, int], ...] = ()
+    before: int = 0
+    """How many records of the first file came before these."""
+
+    label_title: str = "label 'values'"
+    """What the label of a record is called where it stands."""
 
     @property
     def sparse(self) -> bool:
@@ -38,6 +43,12 @@ class Table:
     def rows(self) -> int:
         """The number of records."""
         return int(self.features.shape[0])
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers are held for the features."""
+        features = self.features
+        return int(features.size if isinstance(features, np.ndarray) else features.nnz)
 
     @property
     def width(self) -> int:
@@ -52,11 +63,26 @@ class Table:
 
     def place(self, row: int) -> str:
         """Where the record of a row came from, for an error message."""
+        before = self.before
         for name, rows in self.files:
             if row < rows:
-                return f"{name}, record {row + 1}"
-            row -= rows
+                return f"{name}, record {before + row + 1}"
+            row, before = row - rows, 0
         return f"record {row + 1}"
+
+    def label_place(self, row: int) -> str:
+        """Where the label of a row came from, for an error message."""
+        return f"{self.place(row)}, {self.label_title}"
+
+    def take(self, rows: slice | npt.NDArray[np.integer[Any]]) -> Table:
+        """Some of the records, which then no longer know where they came from."""
+        return Table(
+            self.features[rows],
+            None if self.labels is None else self.labels[rows],
+            None if self.weights is None else self.weights[rows],
+            None if self.groups is None else self.groups[rows],
+            label_title=self.label_title,
+        )
 
     def widened(self, width: int) -> Table:
         """The same sparse records with room for more features."""
@@ -64,7 +90,7 @@ class Table:
             return self
         features = self.features.copy()
         features.resize(features.shape[0], width)
-        return Table(features, self.labels, self.weights, self.groups, self.files)
+        return replace(self, features=features)
 
 
 def refuse_infinite(table: Table, *, missing: bool) -> None:
@@ -87,29 +113,36 @@ def refuse_infinite(table: Table, *, missing: bool) -> None:
     )
 
 
+def same_kind(first: Table, table: Table, *, width: bool = True) -> None:
+    """Refuse records that are not what the first of their channel are."""
+    if table.sparse != first.sparse:
+        raise FormatError(
+            f"{table.place(0)} is {'sparse' if table.sparse else 'dense'}, "
+            f"{first.place(0)} is not; all records of a channel must be of one kind"
+        )
+    if width and table.width != first.width:
+        raise FormatError(
+            f"{table.place(0)} has {table.width} features, "
+            f"{first.place(0)} has {first.width}; all records must have the same"
+        )
+    if (table.labels is None) != (first.labels is None):
+        without, other = (table, first) if table.labels is None else (first, table)
+        raise FormatError(f"{without.place(0)} has no label, while {other.place(0)} has one")
+
+
 def join(tables: Sequence[Table]) -> Table:
     """Several files of one channel as one table; all must have the same width."""
     first = tables[0]
     if len(tables) == 1:
         return first
     for table in tables:
-        if table.sparse != first.sparse:
-            raise FormatError(
-                f"{table.place(0)} is {'sparse' if table.sparse else 'dense'}, "
-                f"{first.place(0)} is not; all records of a channel must be of one kind"
-            )
+        same_kind(first, table, width=not first.sparse)
     if first.sparse:
         from scipy.sparse import vstack
 
         width = max(table.width for table in tables)
         features: Any = vstack([t.widened(width).features for t in tables], format="csr")
     else:
-        for table in tables:
-            if table.width != first.width:
-                raise FormatError(
-                    f"{table.place(0)} has {table.width} features, "
-                    f"{first.place(0)} has {first.width}; all records must have the same"
-                )
         features = np.concatenate([table.features for table in tables])
     files = tuple(file for table in tables for file in table.files)
     return Table(
@@ -118,6 +151,8 @@ def join(tables: Sequence[Table]) -> Table:
         _joined([t.weights for t in tables], "weight", files),
         _joined([t.groups for t in tables], "group", files),
         files,
+        first.before,
+        first.label_title,
     )
 
 

@@ -80,5 +80,5 @@ def test_refuses_an_empty_text(body: bytes) -> None:
 
 
 def test_refuses_bytes_that_are_no_text() -> None:
-    with pytest.raises(FormatError, match="byte 2: not UTF-8 text"):
+    with pytest.raises(FormatError, match="line 1: not UTF-8 text"):
         delimited.read(b"1,\xff\xfe", "x.csv")

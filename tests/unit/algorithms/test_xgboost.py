@@ -324,7 +324,7 @@ def test_missing_features_are_learnt_from_and_missing_labels_refused(new_job: Ne
     assert job.train(num_round=1) == 0
     job.channel("train", "text/csv", {"a.csv": b"0,1,1\nnan,1,2\n"})
     assert job.train(num_round=1) == 1
-    assert "train/a.csv, record 2: the label is nan" in job.failure
+    assert "train/a.csv, record 2, column 1: the label is nan" in job.failure
 
 
 def test_cross_validation_leaves_a_model_a_fold_and_the_held_out_predictions(
