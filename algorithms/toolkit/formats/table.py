@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -144,7 +144,7 @@ def join(tables: Sequence[Table]) -> Table:
         features: Any = vstack([t.widened(width).features for t in tables], format="csr")
     else:
         features = np.concatenate([table.features for table in tables])
-    files = tuple(file for table in tables for file in table.files)
+    files = _merged(file for table in tables for file in table.files)
     return Table(
         features,
         _joined([t.labels for t in tables], "label", files),
@@ -154,6 +154,16 @@ def join(tables: Sequence[Table]) -> Table:
         first.before,
         first.label_title,
     )
+
+
+def _merged(files: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    """Count pieces of one file, or of one stream, as one."""
+    found: list[tuple[str, int]] = []
+    for name, rows in files:
+        if found and found[-1][0] == name:
+            rows += found.pop()[1]
+        found.append((name, rows))
+    return tuple(found)
 
 
 def _joined(columns: Sequence[Any], what: str, files: Sequence[tuple[str, int]]) -> Any:

@@ -1,7 +1,7 @@
 import json
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from algorithms.toolkit import training
+from local.sagemaker.training.pipes import Pipe
 
 
 @dataclass
@@ -21,6 +22,7 @@ class JobFolder:
     base: Path
     capture: pytest.CaptureFixture[str]
     log: str = ""
+    pipes: list[Pipe] = field(default_factory=list)
 
     def channel(self, name: str, content_type: str | None, files: Mapping[str, bytes]) -> None:
         folder = self.base / "input" / "data" / name
@@ -28,9 +30,23 @@ class JobFolder:
         for file, body in files.items():
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             (folder / file).write_bytes(body)
+        self._configure(name, content_type, "File")
+
+    def pipe(self, name: str, content_type: str, *bodies: bytes) -> None:
+        """A channel that streams these objects in every epoch, as the local platform does."""
+        folder = self.base / "input" / "data"
+        folder.mkdir(parents=True, exist_ok=True)
+
+        def content(_: int) -> Generator[bytes]:
+            yield from bodies
+
+        self.pipes.append(Pipe(folder, name, content, lambda *_: None))
+        self._configure(name, content_type, "Pipe")
+
+    def _configure(self, name: str, content_type: str | None, mode: str) -> None:
         path = self.base / "input" / "config" / "inputdataconfig.json"
         config = json.loads(path.read_text())
-        config[name] = {"TrainingInputMode": "File"}
+        config[name] = {"TrainingInputMode": mode}
         if content_type:
             config[name]["ContentType"] = content_type
         path.write_text(json.dumps(config))
@@ -60,7 +76,7 @@ def new_job(
     handler = signal.getsignal(signal.SIGTERM)
 
     def make(algorithm: str) -> JobFolder:
-        base = tmp_path / algorithm
+        base = tmp_path / f"{len(made)}-{algorithm}"
         config = base / "input" / "config"
         config.mkdir(parents=True)
         (config / "inputdataconfig.json").write_text("{}")
@@ -68,9 +84,13 @@ def new_job(
             json.dumps({"current_host": "algo-1", "hosts": ["algo-1"]})
         )
         monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(base))
-        return JobFolder(algorithm, base, capsys)
+        made.append(JobFolder(algorithm, base, capsys))
+        return made[-1]
 
+    made: list[JobFolder] = []
     yield make
+    for pipe in [pipe for job in made for pipe in job.pipes]:
+        pipe.close()
     signal.signal(signal.SIGTERM, handler)
 
 

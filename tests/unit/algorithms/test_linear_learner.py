@@ -253,8 +253,18 @@ def test_auto_trains_fewer_models_where_many_would_not_fit() -> None:
 @pytest.mark.parametrize(
     ("kind", "body", "settings", "message"),
     [
-        (BINARY, b"0,1\n2,3\n", {}, "train/a.csv, record 2, column 1: the label is 2; a binary_classifier"),
-        (BINARY, b"0,1\n0.5,3\n", {}, "record 2, column 1: the label is 0.5; a binary_classifier takes 0 or"),
+        (
+            BINARY,
+            b"0,1\n2,3\n",
+            {},
+            "train/a.csv, record 2, column 1: the label is 2; a binary_classifier",
+        ),
+        (
+            BINARY,
+            b"0,1\n0.5,3\n",
+            {},
+            "record 2, column 1: the label is 0.5; a binary_classifier takes 0 or",
+        ),
         (BINARY, b"-1,1\n1,3\n", {}, "record 1, column 1: the label is -1"),
         (
             MANY,
