@@ -70,10 +70,10 @@ class Peers:
         Raises:
             PeerLost: when one of them has ended.
         """
-        own = _packed(arrays)
         if self.alone:
-            parts = [own]
-        elif self.first:
+            return [dict(arrays)]
+        own = _packed(arrays)
+        if self.first:
             parts = [own, *(self._receive(rank) for rank in range(1, len(self.hosts)))]
             for rank in self._links:
                 self._send(rank, *parts)

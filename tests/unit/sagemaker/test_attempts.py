@@ -184,7 +184,7 @@ def test_time_that_spot_training_waits_is_none_of_its_training(
     job = train(sagemaker, "waits", **SPOT)
     waited = job["SecondaryStatusTransitions"][0]
     assert waited["EndTime"] - waited["StartTime"] >= 2
-    assert job["TrainingTimeInSeconds"] == 1
+    assert job["TrainingTimeInSeconds"] <= job["TrainingEndTime"] - waited["EndTime"] + 1
 
 
 @pytest.mark.parametrize("waits", [30, 0])
@@ -319,7 +319,7 @@ def test_a_runtime_counts_over_all_attempts(sagemaker: SageMakerService) -> None
         job_request(
             "late",
             EnableManagedSpotTraining=True,
-            StoppingCondition={"MaxRuntimeInSeconds": 3, "MaxWaitTimeInSeconds": 60},
+            StoppingCondition={"MaxRuntimeInSeconds": 4, "MaxWaitTimeInSeconds": 60},
             HyperParameters={"sleep": "60"},
         ),
     )
@@ -329,7 +329,7 @@ def test_a_runtime_counts_over_all_attempts(sagemaker: SageMakerService) -> None
     assert job["SecondaryStatus"] == "MaxRuntimeExceeded"
     assert _secondary(job).count("Starting") == 2
     trained = [t for t in job["SecondaryStatusTransitions"] if t["Status"] == "Training"]
-    assert trained[1]["EndTime"] - trained[1]["StartTime"] < 2.5
+    assert trained[1]["EndTime"] - trained[1]["StartTime"] < 3.5
 
 
 def test_a_warm_pool_is_accepted_and_nothing_is_said_to_be_kept(
