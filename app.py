@@ -44,6 +44,7 @@ declare(
     ],
     functions=functions,
     architecture=architecture,
+    notebooks=ROOT / "notebooks",
 )
 
 guard = (ROOT / "rules" / "sagemaker.guard").read_text(encoding="utf-8")

@@ -27,6 +27,9 @@ _QUOTA = {
     "endpoint": "endpoint usage",
     "notebook": "notebook instance usage",
 }
+# Notebooks run notebook-al2023-v1, which some types with a quota do not support: see "AL2023
+# notebook instances" in SageMaker's guide.
+_NOT_ON_AL2023 = frozenset({"g3", "inf1", "p2", "p3", "p3dn"})
 _SIZES = ("nano", "micro", "small", "medium", "large", "xlarge")
 
 
@@ -34,7 +37,12 @@ _SIZES = ("nano", "micro", "small", "medium", "large", "xlarge")
 def instance_types(use: Use) -> tuple[str, ...]:
     """Every instance type that SageMaker offers for `use`, by family and size."""
     families: Mapping[str, str] = yaml.safe_load(TABLE.read_bytes())[use]
-    return tuple(f"ml.{f}.{size}" for f, sizes in families.items() for size in sizes.split())
+    return tuple(
+        f"ml.{family}.{size}"
+        for family, sizes in families.items()
+        for size in sizes.split()
+        if use != "notebook" or family not in _NOT_ON_AL2023
+    )
 
 
 def nearest(use: Use, wanted: str) -> list[str]:

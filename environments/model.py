@@ -1,6 +1,7 @@
 """What one deployed environment may look like: the strict model of `environments/NAME.yaml`."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -71,6 +72,7 @@ def _completion(use: Use) -> Any:  # noqa: ANN401 - pydantic's type of a field's
 
 
 TrainingInstance = Annotated[str, _instance_type("training"), _completion("training")]
+NotebookInstance = Annotated[str, _instance_type("notebook"), _completion("notebook")]
 EndpointInstance = Annotated[str, _instance_type("endpoint"), _completion("endpoint")]
 Name = Annotated[str, Field(pattern=_NAME, max_length=_SAGEMAKER_NAME_LENGTH)]
 TagKey = Annotated[str, Field(pattern=r"^[\w\s.:/=+\-@]+$", max_length=128)]
@@ -173,6 +175,29 @@ class Endpoint(_Part):
     """ARN of the model package to serve. With it this file alone decides what is served."""
 
 
+def _repository(name: str) -> str:
+    """A repository that a notebook can reach, which has no way to any other."""
+    if not re.fullmatch(r"[\w.-]{1,100}", name) or name.endswith(".git"):
+        raise ValueError(
+            f"found {name!r}; allowed: the name of a CodeCommit repository of the environment's "
+            "account and region, since a notebook has no way to the internet"
+        )
+    return name
+
+
+class Notebook(_Part):
+    """One notebook instance: where a data scientist works, without internet or root access."""
+
+    instance_type: NotebookInstance
+    """Hardware of the instance."""
+    volume_gb: Annotated[int, Field(ge=5, le=16384)] = 20
+    """Disk for notebooks and data, which outlives a stop."""
+    idle_minutes: Annotated[int, Field(ge=5, le=1440)] = 60
+    """When an instance stops in which nothing happens, no matter whether a browser shows it."""
+    code_repository: Annotated[str, AfterValidator(_repository)] | None = None
+    """Name of a CodeCommit repository of the account that is cloned into the notebook."""
+
+
 class Governance(_Part):
     """Who answers for the environment, and who is told."""
 
@@ -215,6 +240,8 @@ class Environment(_Part):
     training: Training
     endpoints: Annotated[dict[Name, Endpoint], Field(max_length=50)] = {}
     """Endpoints by name."""
+    notebooks: Annotated[dict[Name, Notebook], Field(max_length=50)] = {}
+    """Notebook instances by name."""
     governance: Governance
     delivery: Delivery | None = None
     """Lets a workflow on GitHub deploy; without it people do, with their own credentials."""
@@ -237,6 +264,9 @@ class Environment(_Part):
         ]
         for name in self.endpoints:
             names.append((f"endpoints.{name}", name, self.endpoint_role_name(name), 64))
+        names += [
+            (f"notebooks.{name}", name, self.resource_name(name), 63) for name in self.notebooks
+        ]
         return [
             f"{key}: {name!r} is too long: {full!r} has {len(full)} characters; "
             f"allowed: {len(name) - (len(full) - limit)} for the name, {limit} in all"

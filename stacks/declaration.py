@@ -8,6 +8,7 @@ from constructs import Construct
 
 from environments.model import Environment
 from stacks.delivery import DeliveryStack
+from stacks.development import DevelopmentStack
 from stacks.endpoint import EndpointStack
 from stacks.governance import GovernanceStack
 from stacks.images import ImagesStack
@@ -25,6 +26,7 @@ def declare(
     aws_images: Sequence[str],
     functions: Path,
     architecture: lambda_.Architecture,
+    notebooks: Path,
 ) -> dict[str, PlatformStack]:
     """Declare the stacks of one environment, and give them by their part of the platform.
 
@@ -35,6 +37,7 @@ def declare(
         aws_images: AWS's own images that jobs of the environment may run.
         functions: Folder that `make functions` staged.
         architecture: Processor that the folder was built for.
+        notebooks: Folder of what notebook instances are given.
     """
     storage = StorageStack(app, config=config)
     network = NetworkStack(
@@ -73,6 +76,18 @@ def declare(
             data=storage.data,
             topic=governance.topic,
             placement=network.serving,
+        )
+    if network.notebooks:
+        stacks["development"] = DevelopmentStack(
+            app,
+            config=config,
+            key=storage.key,
+            data=storage.data,
+            models=storage.models,
+            state_machine=training.state_machine,
+            execution_role=training.execution_role,
+            placement=network.notebooks,
+            files=notebooks,
         )
     if config.delivery:
         stacks["delivery"] = DeliveryStack(app, config=config, delivery=config.delivery)

@@ -8,6 +8,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from environments.model import Environment
+from sagemaker_constructs import notebook_permissions
 from sagemaker_constructs.default_group import ClosedDefaultGroup
 from sagemaker_constructs.inference_role import InferenceRole
 from sagemaker_constructs.private_network import Placement, PrivateNetwork
@@ -19,10 +20,11 @@ from stacks.platform import PlatformStack
 class NetworkStack(PlatformStack):
     """`managed`: SageMaker's own network; `private`: a VPC without a way out.
 
-    A managed network costs nothing per hour, and its stack holds only the published mode.
-    CloudFormation makes no stack without a resource, and the stack exists in this mode too so that
-    the deploy order, the roles that deploy it and whoever asks where jobs run stay the same when a
-    private network replaces the managed one.
+    A managed network costs nothing per hour, and its stack holds only the published mode, unless
+    there are notebooks: without a way to the internet, a notebook needs a subnet. CloudFormation
+    makes no stack without a resource, and the stack exists in this mode too so that the deploy
+    order, the roles that deploy it and whoever asks where jobs run stay the same when a private
+    network replaces the managed one.
     """
 
     training: Placement | None = None
@@ -30,6 +32,9 @@ class NetworkStack(PlatformStack):
 
     serving: Placement | None = None
     """Where endpoints run; `None` in SageMaker's own network."""
+
+    notebooks: Placement | None = None
+    """Where notebook instances run; `None` when there are none."""
 
     def __init__(
         self,
@@ -41,17 +46,25 @@ class NetworkStack(PlatformStack):
         architecture: lambda_.Architecture,
     ) -> None:
         super().__init__(scope, "network", config=config)
-        self._zones = config.network.zones
+        private = config.network.mode == "private"
+        # A notebook lives in one zone, as its volume does, and each zone is paid for.
+        self._zones = config.network.zones if private else 1
         self.publish("Mode", "network/mode", config.network.mode)
-        if config.network.mode == "managed":
+        calls = []
+        if private:
+            calls += [*TrainingRole.CALLS, *(InferenceRole.CALLS if config.endpoints else ())]
+        if config.notebooks:
+            repository = any(one.code_repository for one in config.notebooks.values())
+            calls += notebook_permissions.calls(repository=repository)
+        if not calls:
             return
         retention = RETENTION[config.governance.log_retention_days]
         network = PrivateNetwork(
             self,
             "Network",
             cidr=config.network.cidr,
-            zones=config.network.zones,
-            calls=[*TrainingRole.CALLS, *(InferenceRole.CALLS if config.endpoints else ())],
+            zones=self._zones,
+            calls=calls,
             key=key,
             log_retention=retention,
         )
@@ -64,9 +77,12 @@ class NetworkStack(PlatformStack):
             key=key,
             log_retention=retention,
         )
-        self.training = network.training("Training")
-        if config.endpoints:
+        if private:
+            self.training = network.training("Training")
+        if private and config.endpoints:
             self.serving = network.serving("Serving")
+        if config.notebooks:
+            self.notebooks = network.notebooks("Notebooks")
         self.publish("VpcId", "network/vpc-id", network.vpc.vpc_id)
 
     @property

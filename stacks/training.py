@@ -10,6 +10,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
+from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from environments.model import PREFIX, Environment
@@ -32,6 +33,12 @@ class TrainingStack(PlatformStack):
 
     inference_roles: Mapping[str, iam.IRole]
     """What SageMaker acts with to serve, by the short name of the endpoint."""
+
+    execution_role: iam.IRole
+    """What SageMaker acts with for a training job."""
+
+    state_machine: sfn.IStateMachine
+    """The workflow that a job request starts."""
 
     def __init__(
         self,
@@ -96,6 +103,7 @@ class TrainingStack(PlatformStack):
             log_retention=RETENTION[config.governance.log_retention_days],
             retain=config.storage.retain,
         )
+        self.execution_role, self.state_machine = role, workflow.state_machine
         self.publish(
             "StateMachineArn",
             "training/state-machine-arn",

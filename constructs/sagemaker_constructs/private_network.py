@@ -105,6 +105,10 @@ class PrivateNetwork(Construct):
         """Make the group of endpoints: SageMaker hands requests in by other ways than the VPC."""
         return Placement(self.vpc, self._group(id, "Instances of endpoints"))
 
+    def notebooks(self, id: str) -> Placement:
+        """Make the group of notebooks: whoever opens one comes by SageMaker, not by the VPC."""
+        return Placement(self.vpc, self._group(id, "Notebook instances"))
+
     def _group(self, id: str, description: str) -> ec2.SecurityGroup:
         group = ec2.SecurityGroup(
             self, id, vpc=self.vpc, description=description, allow_all_outbound=False

@@ -24,6 +24,7 @@ SOURCES = (
     "constructs",
     "environments",
     "lambdas",
+    "notebooks",
     "rules",
     "scripts",
     "stacks",

@@ -34,6 +34,15 @@ ENVIRONMENT: dict[str, Any] = {
             "model": PACKAGE,
         },
     },
+    "notebooks": {
+        "plain": {"instance_type": "ml.t3.medium"},
+        "shared": {
+            "instance_type": "ml.m5.xlarge",
+            "volume_gb": 100,
+            "idle_minutes": 30,
+            "code_repository": "team-notebooks",
+        },
+    },
     "governance": {
         "owner": "ml-platform",
         "data_classification": "confidential",
@@ -60,6 +69,7 @@ def declare(environment: Mapping[str, Any], functions: Path) -> dict[str, Stack]
         aws_images=[AWS_IMAGE],
         functions=functions,
         architecture=ARM,
+        notebooks=ROOT / "notebooks",
     )
     return dict(found)
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FLAGS = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
 EARLIER = '{"version": "55.0.0"}'
-NEEDED = ["app.py", "algorithms", "constructs", "environments", "rules", "stacks"]
+NEEDED = ["app.py", "algorithms", "constructs", "environments", "notebooks", "rules", "stacks"]
 
 
 @pytest.fixture

@@ -9,13 +9,14 @@ from cdk_nag import AwsSolutionsChecks
 
 ROOT = Path(__file__).parents[2]
 PARTS = ["network", "storage", "images", "governance", "training"]
-PARTS += ["endpoint-digits", "endpoint-pinned", "delivery"]
+PARTS += ["endpoint-digits", "endpoint-pinned", "development", "delivery"]
 
 # What CloudFormation gives no tags to.
 UNTAGGED = {
     "AWS::ApplicationAutoScaling::ScalingPolicy",
     "AWS::CDK::Metadata",
     "AWS::CloudFormation::WaitConditionHandle",
+    "AWS::EC2::SubnetRouteTableAssociation",
     "AWS::IAM::Policy",
     "AWS::KMS::Alias",
     "AWS::Lambda::EventInvokeConfig",
@@ -23,6 +24,7 @@ UNTAGGED = {
     "AWS::S3::BucketPolicy",
     "AWS::SNS::Subscription",
     "AWS::SNS::TopicPolicy",
+    "Custom::ClosedDefaultGroup",
     "Custom::LogRetention",
 }
 

@@ -54,6 +54,7 @@ def test_an_environment_synthesizes_strictly_and_without_an_account(
 ) -> None:
     config = Environment.load(environment)
     parts = [*PARTS, *(f"endpoint-{name}" for name in config.endpoints)]
+    parts += ["development"] if config.notebooks else []
     parts += ["delivery"] if config.delivery else []
     written = {path.name for path in synthesize(environment).glob("*.template.json")}
     assert written == {f"sagemaker-platform-{environment}-{part}.template.json" for part in parts}
