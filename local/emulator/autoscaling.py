@@ -18,6 +18,15 @@ from local.emulator.services import Response
 
 NAME = "application-autoscaling"
 _TARGET = "AnyScaleFrontendService"
+# What passes to moto, and why that pretends nothing. docs/local-platform.md shows this table.
+OFFERED = {
+    "RegisterScalableTarget": "the target is kept, and with it the limits that it sets",
+    "DescribeScalableTargets": "shows what was registered",
+    "DeregisterScalableTarget": "forgets the target and its policies",
+    "PutScalingPolicy": "the policy is kept, and shown; it scales nothing on a laptop",
+    "DescribeScalingPolicies": "shows what was put",
+    "DeleteScalingPolicy": "forgets the policy",
+}
 _importing = threading.Lock()
 
 
@@ -78,6 +87,15 @@ def _responses() -> Any:
 
 
 def _answer(target: str, body: bytes) -> Response:
+    operation = target.partition(".")[2]
+    if operation not in OFFERED:
+        # moto keeps scheduled actions and never runs them: better refused than waited for.
+        message = (
+            f"{operation} is an operation of Application Auto Scaling that the local platform "
+            f"does not offer. It offers: {', '.join(sorted(OFFERED))}."
+        )
+        document = {"__type": "UnknownOperationException", "message": message}
+        return 400, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(document).encode()
     with _importing:
         responses = _responses()
     from moto.core.request import Request
