@@ -9,7 +9,7 @@ import pytest
 
 from tests.local import clients
 from tests.local.conftest import LocalPlatform
-from tests.local.support import ALGORITHMS, train
+from tests.local.support import ALGORITHMS, train, until
 
 
 class Cli:
@@ -77,6 +77,36 @@ def test_a_waiter_tells_that_a_job_failed(platform: LocalPlatform, aws: Cli) -> 
     waited = aws.tried(*waiter, "--training-job-name", name)
     assert waited.returncode == 255
     assert "terminal failure state" in waited.stderr
+
+
+def test_waits_for_a_notebook_to_come_stop_and_go(
+    platform: LocalPlatform, hosting_role: str, aws: Cli
+) -> None:
+    name, sagemaker = f"cli-{uuid4().hex[:8]}", platform.client("sagemaker")
+    which = ("--notebook-instance-name", name)
+    aws(
+        *("sagemaker", "create-notebook-instance", *which),
+        *("--instance-type", "ml.t3.medium", "--role-arn", hosting_role),
+    )
+
+    def reach(wanted: str) -> None:
+        def reached() -> bool:
+            found = sagemaker.describe_notebook_instance(NotebookInstanceName=name)
+            return bool(found["NotebookInstanceStatus"] == wanted)
+
+        until(reached, f"status {wanted}", 60)
+
+    # Each waiter looks every 30 s: it finds what it waits for at its first look.
+    for wanted, waiter, command in (
+        ("InService", "notebook-instance-in-service", "stop-notebook-instance"),
+        ("Stopped", "notebook-instance-stopped", "delete-notebook-instance"),
+    ):
+        reach(wanted)
+        aws("sagemaker", "wait", waiter, *which)
+        aws("sagemaker", command, *which)
+    listed = sagemaker.list_notebook_instances
+    until(lambda: not listed(NameContains=name)["NotebookInstances"], "its deletion", 60)
+    aws("sagemaker", "wait", "notebook-instance-deleted", *which)
 
 
 def endpoint_arn(name: str) -> str:
