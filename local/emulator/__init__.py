@@ -34,6 +34,11 @@ encryption
     `iam_actions.access_denied_response` and `s3._resolve_sse_write_headers`: S3, SNS and
     DynamoDB use a customer managed key with the caller's permissions, and an object that is put
     with aws:kms alone takes the bucket's key.
+registry, registry_tokens, registry_blobs
+    `app._is_ecr_registry_path` and `ecr._parse_v2_path`, `_v2_put_manifest`, `_v2_get_manifest`,
+    `_v2_list_tags`, `_repositories`: manifests and tags are kept by ministack, layers on the disk,
+    and each request needs the permissions that ECR asks for. `app.SERVICE_HANDLERS`: tokens name
+    their owner, and repositories are named by where Docker reaches them.
 functions
     `core.lambda_runtime._detect_runtime_binary`, `_PYTHON_WORKER_SCRIPT`, `Worker.invoke`,
     `Worker._spawn` and its `subprocess`: functions see the standard library, boto3 and their own

@@ -18,6 +18,8 @@ from local.emulator import cloudformation_recovery, identity, objects, recovery,
 from local.emulator.calls import CALLS
 from local.emulator.durable import durable
 from local.emulator.environment import HOST, Settings
+from local.emulator.registry import ContainerRegistry
+from local.emulator.registry_tokens import Tokens
 from local.emulator.state_file import NotWritten, StateRefused
 from local.emulator.state_keeper import Keeper
 from local.sagemaker.errors import ServiceError
@@ -32,7 +34,7 @@ _BACKLOG = 512
 _logger = logging.getLogger("smp")
 
 
-def install(service: Any, settings: Settings) -> None:
+def install(service: Any, settings: Settings, tokens: Tokens) -> None:
     """Put every touch of this folder in place, once a process."""
     from local.emulator import (
         cloudformation,
@@ -41,6 +43,7 @@ def install(service: Any, settings: Settings) -> None:
         encryption,
         events,
         functions,
+        registry_tokens,
         service_quotas,
         signatures,
         simulation,
@@ -57,6 +60,7 @@ def install(service: Any, settings: Settings) -> None:
     encryption.install()
     sagemaker.mount(service)
     service_quotas.mount(service.service_quotas)
+    registry_tokens.install(settings, tokens)
     functions.install(settings)
     step_functions.install(service)
     events.install()
@@ -68,7 +72,8 @@ def serve(settings: Settings, build: Callable[[Settings], Any] | None = None) ->
     try:
         keeper = Keeper(settings.state / "emulator")
         service = (build or _sagemaker)(settings)
-        install(service, settings)
+        tokens = Tokens(settings.state / "registry")
+        install(service, settings, tokens)
         objects.install(keeper)
         cloudformation_recovery.install(keeper)
         keeper.restore()
@@ -81,7 +86,8 @@ def serve(settings: Settings, build: Callable[[Settings], Any] | None = None) ->
     listener = _listen(settings)
     service.start()
     try:
-        asyncio.run(_serve(service, settings, keeper, listener))
+        registry = ContainerRegistry(settings, tokens)
+        asyncio.run(_serve(service, settings, keeper, registry, listener))
     finally:
         _take_down(service)
     # Threads of executions may still sleep in a Wait state; nothing of theirs is to be kept.
@@ -111,7 +117,13 @@ def _listen(settings: Settings) -> socket.socket:
     return listener
 
 
-async def _serve(service: Any, settings: Settings, keeper: Keeper, listener: socket.socket) -> None:
+async def _serve(
+    service: Any,
+    settings: Settings,
+    keeper: Keeper,
+    registry: ContainerRegistry,
+    listener: socket.socket,
+) -> None:
     from hypercorn.asyncio import serve as hypercorn_serve
     from hypercorn.config import Config
 
@@ -139,7 +151,7 @@ async def _serve(service: Any, settings: Settings, keeper: Keeper, listener: soc
     recovery.resume()
     try:
         await hypercorn_serve(
-            durable(front(service, keeper), keeper), config, shutdown_trigger=stopped
+            durable(front(service, keeper, registry), keeper), config, shutdown_trigger=stopped
         )
     finally:
         keeping.cancel()
@@ -165,11 +177,14 @@ def _take_down(service: Any) -> None:
             runtime.reset()
 
 
-def front(service: Any, keeper: Keeper) -> Callable[..., Any]:
+def front(service: Any, keeper: Keeper, registry: ContainerRegistry) -> Callable[..., Any]:
     """The ASGI application: this project's own paths, and ministack for all others."""
     from ministack.app import app
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and registry.handles(scope["path"]):
+            await registry(scope, receive, send)
+            return
         if scope["type"] != "http" or not scope["path"].startswith("/_smp/"):
             sagemaker.CALLER_PORT.set((scope.get("client") or ("", 0))[1])
             await app(scope, receive, send)
