@@ -11,6 +11,7 @@ import socket
 import sys
 from pathlib import Path
 
+from local.containers import engine
 from local.emulator import environment
 
 PORT_TAKEN = 3
@@ -56,6 +57,7 @@ def _settings(arguments: list[str] | None) -> environment.Settings:
         wait_scale=given.wait_scale,
         record_trail=given.record_trail,
         log_level=given.log_level.upper(),
+        docker=engine.address(),
     )
 
 

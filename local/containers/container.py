@@ -119,6 +119,16 @@ class Container:
         """End the container now."""
         self.signal(signal.SIGKILL)
 
+    def when_exited(self, action: Callable[[], object]) -> None:
+        """Do something once the container has ended."""
+
+        def wait() -> None:
+            self.exited.wait()
+            with contextlib.suppress(OSError, TimeoutError):
+                action()
+
+        threading.Thread(target=wait, daemon=True).start()
+
     def _watch(self) -> None:
         try:
             self.exit_code = int(self._watching.api.wait(self.id)["StatusCode"])

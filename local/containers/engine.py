@@ -33,6 +33,11 @@ class Engine:
         """The label by which what belongs to this platform is found again."""
         return {LABEL: self.owner}
 
+    @property
+    def connected(self) -> bool:
+        """Whether Docker was used."""
+        return self._client is not None
+
     def client(self) -> Any:  # noqa: ANN401 (the library has no types)
         """Give a client of the running engine.
 

@@ -24,6 +24,8 @@ class Settings:
     wait_scale: float = 1.0
     record_trail: bool = False
     log_level: str = "WARNING"
+    # Where the user's Docker is, for containers of jobs and endpoints.
+    docker: str = ""
 
     @property
     def endpoint_url(self) -> str:
@@ -68,7 +70,7 @@ def prepare(settings: Settings) -> None:
             "SFTP_ENABLED": "0",
             "STATE_DIR": str(settings.state / "ministack"),
             "TMPDIR": str(temporary),
-            # No container is ever started here, whatever daemon this machine may have.
+            # ministack starts no container, whatever daemon this machine may have.
             "DOCKER_HOST": f"unix://{settings.state}/no-docker.sock",
         }
     )

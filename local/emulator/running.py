@@ -96,10 +96,18 @@ def serve(settings: Settings, build: Callable[[Settings], Any] | None = None) ->
 
 
 def _sagemaker(settings: Settings) -> Any:
+    from local.containers.engine import Engine
     from local.emulator.aws import EmulatorAws
+    from local.sagemaker.containers import Containers
     from local.sagemaker.service import SageMakerService
 
-    return SageMakerService(EmulatorAws(settings.endpoint_url), settings.state / "sagemaker")
+    aws = EmulatorAws(settings.endpoint_url)
+    engine = Engine(settings.docker, settings.state)
+    return SageMakerService(
+        aws,
+        settings.state / "sagemaker",
+        containers=Containers(aws, engine, settings.port),
+    )
 
 
 def _to_stdout() -> logging.Handler:

@@ -5,8 +5,8 @@ from typing import Any
 
 from local.sagemaker.arns import Arns
 from local.sagemaker.errors import invalid
-from local.sagemaker.images import Runtime, runnable
 from local.sagemaker.limits import Limits
+from local.sagemaker.programs import Programs
 from local.sagemaker.registry import Registry
 from local.sagemaker.resources import Resources, without_tags
 from local.sagemaker.store import Document, Store
@@ -35,7 +35,7 @@ class Models:
     """The operations on models."""
 
     def __init__(
-        self, store: Store, arns: Arns, tags: Tags, registry: Registry, runtime: Runtime
+        self, store: Store, arns: Arns, tags: Tags, registry: Registry, programs: Programs
     ) -> None:
         self._models = Resources(
             store,
@@ -47,7 +47,7 @@ class Models:
             missing=lambda arn: invalid(f'Could not find model "{arn}".'),
         )
         self._registry = registry
-        self._runtime = runtime
+        self._programs = programs
 
     def create(self, params: dict[str, Any]) -> dict[str, Any]:
         """Answer CreateModel; as on AWS, the artifact is not looked at before it is served."""
@@ -122,7 +122,7 @@ class Models:
                 "with CompressionType Gzip."
             )
         container = self.container(params)
-        runnable(self._runtime, container.get("Image", ""))
+        self._programs.algorithm(container.get("Image", ""))
 
 
 class EndpointConfigs:

@@ -8,7 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import psutil
 
@@ -20,6 +20,27 @@ _LINE = 256_000
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
 _log = logging.getLogger(__name__)
+
+
+class Running(Protocol):
+    """What runs an image: a process of this machine or a container."""
+
+    exited: threading.Event
+    exit_code: int
+    # Whether it was killed for taking more memory than there is.
+    out_of_memory: bool
+
+    def wait(self) -> int:
+        """Wait for the end, and for the last line; what was killed ends with 128 + n."""
+
+    def signal(self, number: int) -> None:
+        """Send a signal."""
+
+    def stop(self, grace: float) -> None:
+        """Ask it to end, and kill it when that takes too long; returns at once."""
+
+    def kill(self) -> None:
+        """End it now."""
 
 
 class Processes:
@@ -88,6 +109,7 @@ class Process:
         self._reaped = False
         self.exited = threading.Event()
         self.exit_code = 0
+        self.out_of_memory = False
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         threading.Thread(target=self._watch, daemon=True).start()

@@ -7,6 +7,7 @@ from typing import Any
 
 from local.sagemaker import errors, permissions, validation, wire
 from local.sagemaker.arns import Arns
+from local.sagemaker.containers import Containers
 from local.sagemaker.endpoints.endpoints import Endpoints
 from local.sagemaker.endpoints.invocation import Invocations
 from local.sagemaker.endpoints.measures import Measures
@@ -22,6 +23,7 @@ from local.sagemaker.notebooks.repositories import CodeRepositories
 from local.sagemaker.permissions import Permission
 from local.sagemaker.ports import Aws
 from local.sagemaker.processes import Processes
+from local.sagemaker.programs import Programs
 from local.sagemaker.quotas import Quotas
 from local.sagemaker.registry import Registry
 from local.sagemaker.service_quotas import ServiceQuotas
@@ -45,6 +47,7 @@ class SageMakerService:
         state: Path,
         *,
         runtime: Runtime | None = None,
+        containers: Containers | None = None,
         limits: Limits | None = None,
     ) -> None:
         self.faults = Faults()
@@ -54,13 +57,13 @@ class SageMakerService:
         self._processes = Processes(self._store)
         self.quotas = Quotas(self._store)
         limits = limits or Limits()
-        around = Surroundings(
-            aws, self._arns, runtime or AlgorithmsRuntime(), self._processes, limits, self.quotas
-        )
+        self._containers = containers
+        programs = Programs(aws, runtime or AlgorithmsRuntime(), self._processes, containers)
+        around = Surroundings(aws, self._arns, programs, limits, self.quotas)
         tags = Tags(self._store)
         events = Events(aws, self.faults)
         self._registry = registry = Registry(self._store, self._arns, tags, events)
-        models = Models(self._store, self._arns, tags, registry, around.runtime)
+        models = Models(self._store, self._arns, tags, registry, programs)
         configs = EndpointConfigs(self._store, self._arns, tags, models, limits)
         self.jobs = TrainingJobs(
             self._store, tags, events, self.faults, around, state.absolute() / "jobs"
@@ -92,6 +95,8 @@ class SageMakerService:
     def start(self) -> None:
         """Take up what the state holds: endpoints come back, jobs that were cut off have failed."""
         self._processes.end_left_over()
+        if self._containers is not None:
+            self._containers.remove_left_over()
         self.jobs.start()
         self.endpoints.start()
         self.notebooks.start()
@@ -103,6 +108,8 @@ class SageMakerService:
         self.notebooks.close()
         self.endpoints.close()
         self._measures.close()
+        if self._containers is not None:
+            self._containers.close()
         self._store.close()
 
     def call(

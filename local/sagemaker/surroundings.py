@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 from local.sagemaker.arns import Arns
-from local.sagemaker.images import Runtime
 from local.sagemaker.limits import Limits
 from local.sagemaker.ports import Aws
-from local.sagemaker.processes import Processes
+from local.sagemaker.programs import Programs
 from local.sagemaker.quotas import Quotas
 
 
@@ -16,7 +15,6 @@ class Surroundings:
 
     aws: Aws
     arns: Arns
-    runtime: Runtime
-    processes: Processes
+    programs: Programs
     limits: Limits
     quotas: Quotas

@@ -10,14 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from local.containers.container import CannotStart
 from local.sagemaker import s3
+from local.sagemaker.containers import ImageMissing
 from local.sagemaker.endpoints.archive import ArchiveError, extract
 from local.sagemaker.endpoints.server import ModelServer
 from local.sagemaker.logs import LogStream
-from local.sagemaker.processes import Process
+from local.sagemaker.processes import Running
 from local.sagemaker.roles import CallFailed, Role
 from local.sagemaker.surroundings import Surroundings
-from local.sagemaker.training.container import common_environment
 
 LOG_GROUP = "/aws/sagemaker/Endpoints"
 # A laptop has few cores, and every instance of every variant brings its own server.
@@ -57,6 +58,7 @@ class Variant:
         # Those that come up or are ending serve nobody, yet `stop` must find them.
         self._others: list[_Running] = []
         self._turn = itertools.count()
+        self._program = around.programs.serving(plan["image"], isolated=plan["isolated"])
         self._call_failure = ""
         self._stopped = False
         self._lock = threading.Lock()
@@ -74,9 +76,13 @@ class Variant:
         """
         plan = self._plan
         try:
-            self._role.pull(plan["image"])
+            self._program.pull(self._role)
             if plan.get("volume_key"):
                 self._role.use_key("kms:CreateGrant", plan["volume_key"], "ec2")
+        except ImageMissing as error:
+            raise DeployFailed(f"Requested image {plan['image']} not found. {error}") from error
+        except CannotStart as error:
+            raise DeployFailed(self._cannot_start(error)) from error
         except CallFailed as error:
             raise DeployFailed(str(error)) from error
         for name in ("model", "tmp"):
@@ -207,25 +213,14 @@ class Variant:
         environment = {
             "MODEL_SERVER_WORKERS": _WORKERS,
             **self._plan["environment"],
-            "SAGEMAKER_BASE_DIR": str(self._folder),
-            **common_environment(
-                self._folder, around.aws.region, around.aws.endpoint_url, credentials
-            ),
-            **around.runtime.environment(self._plan["algorithm"]),
         }
 
-        def launch(port: int) -> Process:
-            return around.processes.start(
-                around.runtime.command("serve"),
-                environment={
-                    **environment,
-                    # Nothing on this machine but the platform is to reach it.
-                    "SAGEMAKER_BIND_ADDRESS": "127.0.0.1",
-                    "SAGEMAKER_BIND_TO_PORT": str(port),
-                },
-                folder=self._folder,
-                on_line=logs.add,
-            )
+        def launch(port: int) -> Running:
+            try:
+                return self._program.serve(self._folder, environment, port, credentials, logs.add)
+            except CannotStart as error:
+                self._call_failure = self._cannot_start(error)
+                raise
 
         server = ModelServer(
             launch,
@@ -242,6 +237,12 @@ class Variant:
             server.start()
             self._others.append((server, logs))
         return server, logs
+
+    def _cannot_start(self, error: CannotStart) -> str:
+        return (
+            f"CannotStartContainerError. Please ensure the model container for variant {self.name} "
+            f"starts correctly when invoked with 'docker run <image> serve' ({error})"
+        )
 
     def _refused(self, error: CallFailed) -> None:
         self._call_failure = str(error)

@@ -134,4 +134,4 @@ class Endpoints:
         return {}
 
     def _plan(self, config: Mapping[str, Any]) -> Document:
-        return plans.drawn_up(config, self._models, self._around.runtime)
+        return plans.drawn_up(config, self._models, self._around.programs)

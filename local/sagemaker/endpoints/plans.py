@@ -3,22 +3,22 @@
 from collections.abc import Mapping
 from typing import Any
 
-from local.sagemaker.images import Runtime, runnable
 from local.sagemaker.models import Models
+from local.sagemaker.programs import Programs
 from local.sagemaker.store import Document
 
 
-def drawn_up(config: Mapping[str, Any], models: Models, runtime: Runtime) -> Document:
+def drawn_up(config: Mapping[str, Any], models: Models, programs: Programs) -> Document:
     """Write down all that the servers need: config and model may be deleted meanwhile."""
     variants = []
     for variant in config["ProductionVariants"]:
         model = models.get(variant["ModelName"])
         container = models.container(model)
+        programs.algorithm(container["Image"])
         variants.append(
             {
                 "name": variant["VariantName"],
                 "image": container["Image"],
-                "algorithm": runnable(runtime, container["Image"]),
                 "data_url": container.get("ModelDataUrl"),
                 "environment": container.get("Environment", {}),
                 "role": model["ExecutionRoleArn"],

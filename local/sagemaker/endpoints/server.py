@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from local.sagemaker.limits import Limits
-from local.sagemaker.processes import Process
+from local.sagemaker.processes import Running
 
 _PINGS_MISSED = 3
 _FIRST_PING = 0.02
@@ -26,7 +26,7 @@ class ModelServer:
 
     def __init__(
         self,
-        launch: Callable[[int], Process],
+        launch: Callable[[int], Running],
         limits: Limits,
         *,
         startup: float,
@@ -44,7 +44,7 @@ class ModelServer:
         self._problem = ""
         self._settled = threading.Event()
         self._stopping = threading.Event()
-        self._process: Process | None = None
+        self._process: Running | None = None
         self._requests = threading.Condition()
         self._in_flight = 0
         self._thread = threading.Thread(target=self._supervise, daemon=True)
@@ -155,7 +155,7 @@ class ModelServer:
             return failures > self._limits.restarts
         return failures > 1 or "in time" in self._problem
 
-    def _await_ping(self, process: Process, port: int) -> str:
+    def _await_ping(self, process: Running, port: int) -> str:
         until = time.monotonic() + self._startup
         pause = _FIRST_PING
         while not self._stopping.is_set():
@@ -169,7 +169,7 @@ class ModelServer:
             pause = min(pause * 1.3, _SLOWEST_PING)
         return "it was stopped"
 
-    def _serve(self, process: Process, port: int) -> None:
+    def _serve(self, process: Running, port: int) -> None:
         self.port = port
         self._was_ready = True
         with self._requests:

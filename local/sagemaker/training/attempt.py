@@ -35,6 +35,8 @@ class Attempt:
         definitions: Sequence[Mapping[str, str]],
     ) -> None:
         self._around = around
+        self._role = role
+        self._program = around.programs.training(job, len(cluster.hosts))
         self._lock = threading.Lock()
         self._ending = False
         self.started = False
@@ -51,6 +53,7 @@ class Attempt:
                 storage,
                 place,
                 folder / place.host,
+                self._program,
                 definitions=definitions,
                 on_failure=self._refuse,
             )
@@ -58,12 +61,14 @@ class Attempt:
         ]
 
     def prepare(self) -> None:
-        """Make every host ready, all at the same time.
+        """Pull the image, and make every host ready, all at the same time.
 
         Raises:
             CallFailed: for a call that the role may not make.
+            CannotStart: for an image that is for another kind of machine.
             InputError: for data that cannot be had.
         """
+        self._program.pull(self._role)
         with ThreadPoolExecutor(max_workers=len(self.hosts)) as pool:
             ready = [pool.submit(host.prepare) for host in self.hosts]
         for one in ready:
@@ -72,7 +77,6 @@ class Attempt:
     def train(
         self,
         credentials: Credentials | None,
-        algorithm: str,
         *,
         watch: Callable[[], object],
     ) -> None:
@@ -85,7 +89,7 @@ class Attempt:
                 return
             self.started = True
             for host in self.hosts:
-                host.start(credentials, algorithm)
+                host.start(credentials)
         ended: queue.SimpleQueue[tuple[Host, int]] = queue.SimpleQueue()
         for host in self.hosts:
             threading.Thread(
@@ -127,6 +131,7 @@ class Attempt:
         self._kill()
         for host in self.hosts:
             host.close()
+        self._program.close()
 
     def remove(self) -> None:
         """Remove the folders of all hosts."""

@@ -7,8 +7,8 @@ from typing import Any
 from local.sagemaker import s3
 from local.sagemaker.arns import Arns
 from local.sagemaker.errors import invalid
-from local.sagemaker.images import Runtime, is_own, runnable
 from local.sagemaker.limits import Limits
+from local.sagemaker.programs import Programs
 from local.sagemaker.roles import CallFailed, Role
 from local.sagemaker.training import channels, checkpoints, instances, network
 from local.sagemaker.training.cluster import instance_groups
@@ -25,7 +25,7 @@ _UNSUPPORTED = {
 }
 
 
-def check(params: Mapping[str, Any], runtime: Runtime, account: str, limits: Limits) -> str:
+def check(params: Mapping[str, Any], programs: Programs, limits: Limits) -> str:
     """Check what a request alone tells, and name the algorithm that it runs.
 
     Raises:
@@ -37,10 +37,10 @@ def check(params: Mapping[str, Any], runtime: Runtime, account: str, limits: Lim
     for name in ("AlgorithmSpecification", "ResourceConfig", "StoppingCondition"):
         if name not in params:
             raise invalid(f"{name} is required for a training job.")
-    algorithm = _check_algorithm(params["AlgorithmSpecification"], runtime, account)
+    algorithm = _check_algorithm(params["AlgorithmSpecification"], programs)
     instances.check(params["ResourceConfig"], limits)
     image = params["AlgorithmSpecification"]["TrainingImage"]
-    anew = not is_own(image, account) and not runtime.keeps_checkpoints(algorithm)
+    anew = not programs.is_own(image) and not programs.keeps_checkpoints(algorithm)
     instances.check_times(params, restarts_anew=anew)
     if "CheckpointConfig" in params:
         checkpoints.check(params["CheckpointConfig"])
@@ -96,7 +96,7 @@ def check_access(params: Mapping[str, Any], role: Role, arns: Arns) -> None:
         network.check(params["VpcConfig"], role, arns)
 
 
-def _check_algorithm(specification: Mapping[str, Any], runtime: Runtime, account: str) -> str:
+def _check_algorithm(specification: Mapping[str, Any], programs: Programs) -> str:
     if specification.get("AlgorithmName"):
         raise invalid(
             "The local platform has no algorithm resources yet: give TrainingImage, not "
@@ -105,11 +105,11 @@ def _check_algorithm(specification: Mapping[str, Any], runtime: Runtime, account
     image = specification.get("TrainingImage")
     if not image:
         raise invalid("AlgorithmSpecification needs a TrainingImage.")
-    algorithm = runnable(runtime, image)
+    algorithm = programs.algorithm(image)
     for name in ("ContainerEntrypoint", "ContainerArguments"):
-        if specification.get(name):
+        if algorithm and specification.get(name):
             raise invalid(f"The image of {algorithm} runs as it is here: leave {name} out.")
-    if specification.get("MetricDefinitions") and not is_own(image, account):
+    if specification.get("MetricDefinitions") and not programs.is_own(image):
         raise invalid(
             "You can't override the metric definitions for Amazon SageMaker algorithms. Please "
             "retry the request without specifying metric definitions."

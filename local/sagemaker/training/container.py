@@ -17,7 +17,7 @@ from local.sagemaker.training.cluster import Place
 ADDRESSES = "SAGEMAKER_HOST_ADDRESSES"
 
 
-def lay_out(folder: Path, job: Mapping[str, Any], place: Place) -> None:
+def lay_out(folder: Path, job: Mapping[str, Any], place: Place, interface: str) -> None:
     """Make the tree of /opt/ml of one host with its configuration files."""
     for name in ("input/config", "input/data", "model", "output/data", "output/metrics", "tmp"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -43,8 +43,7 @@ def lay_out(folder: Path, job: Mapping[str, Any], place: Place) -> None:
                 }
                 for group in place.cluster.groups
             ],
-            # Every host of the local platform is a process on the loopback interface.
-            "network_interface_name": loopback(),
+            "network_interface_name": interface,
         },
     )
 

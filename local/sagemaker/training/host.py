@@ -10,7 +10,8 @@ from local.sagemaker import s3
 from local.sagemaker.errors import REASON_LIMIT
 from local.sagemaker.logs import LogStream
 from local.sagemaker.ports import Credentials
-from local.sagemaker.processes import Process
+from local.sagemaker.processes import Running
+from local.sagemaker.programs import Program
 from local.sagemaker.roles import CallFailed, Role
 from local.sagemaker.surroundings import Surroundings
 from local.sagemaker.training import channels, container, inputs
@@ -21,6 +22,10 @@ from local.sagemaker.training.metrics import Metrics
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _PREFIXES = ("AlgorithmError:", "ClientError:", "InternalServerError:", "CapacityError:")
+_OUT_OF_MEMORY = (
+    "ClientError: Please use an instance type with more memory, or reduce the size of training "
+    "data processed on an instance."
+)
 
 
 class Host:
@@ -34,14 +39,15 @@ class Host:
         storage: s3.Storage,
         place: Place,
         folder: Path,
+        program: Program,
         *,
         definitions: Sequence[Mapping[str, str]],
         on_failure: Callable[[CallFailed | inputs.InputError], None],
     ) -> None:
         self.name = place.host
         self.folder = folder
-        self.process: Process | None = None
-        self._around = around
+        self.process: Running | None = None
+        self._program = program
         self._job = job
         self._role = role
         self._storage = storage
@@ -76,7 +82,7 @@ class Host:
             CallFailed: for a log that the role may not write.
             InputError: for data that cannot be had.
         """
-        container.lay_out(self.folder, self._job, self._place)
+        container.lay_out(self.folder, self._job, self._place, self._program.interface)
         self._logs.open()
         self._inputs = inputs.Inputs(
             channels.of(self._job, self._place),
@@ -89,22 +95,14 @@ class Host:
             self._restore(self._checkpoints)
         self._inputs.bring()
 
-    def start(self, credentials: Credentials | None, algorithm: str) -> None:
-        """Start the image as the algorithm that it stands for; without credentials, isolated."""
-        around = self._around
-        environment = container.environment(
-            self.folder,
-            self._job,
-            self._place,
-            region=around.aws.region,
-            endpoint_url=around.aws.endpoint_url,
-            credentials=credentials,
-        )
-        self.process = around.processes.start(
-            around.runtime.command("train"),
-            environment={**environment, **around.runtime.environment(algorithm)},
-            folder=self.folder,
-            on_line=self._line,
+    def start(self, credentials: Credentials | None) -> None:
+        """Start the image; without credentials, isolated.
+
+        Raises:
+            CannotStart: when it cannot be started.
+        """
+        self.process = self._program.train(
+            self.folder, self._job, self._place, credentials, self._line
         )
         if self._checkpoints is not None:
             self._checkpoints.begin()
@@ -145,6 +143,8 @@ class Host:
             with file.open(errors="replace") as opened:
                 text = opened.read(REASON_LIMIT).strip()
         where = f" on {self.name}" if len(self._place.cluster.hosts) > 1 else ""
+        if self.process and self.process.out_of_memory:
+            text = _OUT_OF_MEMORY
         if not text and code > 128:
             names = {number.value: number.name for number in signal.Signals}
             name = names.get(code - 128, f"signal {code - 128}")

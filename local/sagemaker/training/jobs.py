@@ -11,7 +11,6 @@ from local.sagemaker import quotas, threads
 from local.sagemaker.errors import in_use, internal_reason, invalid
 from local.sagemaker.events import Events
 from local.sagemaker.faults import Faults
-from local.sagemaker.images import is_own
 from local.sagemaker.resources import Resources, without_tags
 from local.sagemaker.roles import Role
 from local.sagemaker.store import Document, Store
@@ -88,7 +87,7 @@ class TrainingJobs:
     def create(self, params: dict[str, Any]) -> dict[str, Any]:
         """Answer CreateTrainingJob; the job runs in the background."""
         around = self._around
-        check(params, around.runtime, around.aws.account, around.limits)
+        check(params, around.programs, around.limits)
         name = params["TrainingJobName"]
         self._jobs.refuse_taken(name)
         role = Role(around.aws, around.arns, params["RoleArn"])
@@ -176,11 +175,10 @@ class TrainingJobs:
         """
         job["StoppingCondition"].setdefault("MaxRuntimeInSeconds", LONGEST_BY_DEFAULT)
         job["OutputDataConfig"].setdefault("KmsKeyId", "")
-        specification, runtime = job["AlgorithmSpecification"], self._around.runtime
+        specification, programs = job["AlgorithmSpecification"], self._around.programs
         image = specification["TrainingImage"]
-        algorithm = runtime.resolve(image)
-        if algorithm and not is_own(image, self._around.aws.account):
-            specification["MetricDefinitions"] = runtime.metric_definitions(algorithm)
+        if not programs.is_own(image):
+            specification["MetricDefinitions"] = programs.metric_definitions(image)
 
     def _begin(self, name: str, job: Document) -> None:
         run = Run(

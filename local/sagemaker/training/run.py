@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from local.containers.container import CannotStart
 from local.sagemaker import s3
+from local.sagemaker.containers import ImageMissing
 from local.sagemaker.errors import REASON_LIMIT, internal_reason
 from local.sagemaker.faults import Faults
 from local.sagemaker.roles import CallFailed, Role
@@ -162,9 +164,18 @@ class Run:
             "Downloading", "Downloading the training image", TrainingStartTime=self._began
         )
         try:
-            self._role.pull(self._job["AlgorithmSpecification"]["TrainingImage"])
             attempt.prepare()
             self._train(attempt)
+        except ImageMissing as error:
+            raise JobFailed(
+                "ClientError: Cannot pull algorithm container. Either the image does not exist or "
+                f"its permissions are incorrect. {error}"
+            ) from error
+        except CannotStart as error:
+            raise JobFailed(
+                "ClientError: CannotStartContainerError. Please make sure the container can be run "
+                f"with 'docker run <image> train'. {error}"
+            ) from error
         except InputError as error:
             raise JobFailed(
                 f"ClientError: Data download failed:Failed to download data. {error}"
@@ -182,15 +193,13 @@ class Run:
         self._advance("Training", "Training image download completed. Training in progress.")
         isolated = self._job.get("EnableNetworkIsolation", False)
         credentials = None if isolated else self._role.credentials()
-        image = self._job["AlgorithmSpecification"]["TrainingImage"]
-        algorithm = self._around.runtime.resolve(image) or ""
         longest = self._job["StoppingCondition"]["MaxRuntimeInSeconds"]
         timer = _timer(
             self._attempt_began + longest - self._trained,
             lambda: self.stop("MaxRuntimeExceeded"),
         )
         try:
-            attempt.train(credentials, algorithm, watch=lambda: self._watch(attempt))
+            attempt.train(credentials, watch=lambda: self._watch(attempt))
         finally:
             timer.cancel()
 

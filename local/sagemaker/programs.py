@@ -1,0 +1,201 @@
+"""What an image does when SageMaker runs it: as a process of this machine, or in a container."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from local.sagemaker.containers import Containers
+from local.sagemaker.images import Runtime, is_own, runnable
+from local.sagemaker.ports import Aws, Credentials
+from local.sagemaker.processes import Process, Processes, Running
+from local.sagemaker.roles import Role
+from local.sagemaker.training import container
+from local.sagemaker.training.cluster import Place
+
+
+class Program(Protocol):
+    """An image for one job or one variant of an endpoint."""
+
+    # The network interface by which its hosts reach one another.
+    interface: str
+
+    def pull(self, role: Role) -> None:
+        """Have the image here, in the name of a role.
+
+        Raises:
+            CallFailed: when the role may not.
+            ImageMissing: when there is no such image.
+            CannotStart: when it is for another kind of machine.
+        """
+
+    def train(
+        self,
+        folder: Path,
+        job: Mapping[str, Any],
+        place: Place,
+        credentials: Credentials | None,
+        on_line: Callable[[str], None],
+    ) -> Running:
+        """Run `train` on one host; without credentials, isolated.
+
+        Raises:
+            CannotStart: when the image cannot be started.
+        """
+
+    def serve(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        port: int,
+        credentials: Credentials | None,
+        on_line: Callable[[str], None],
+    ) -> Running:
+        """Run `serve`, reached at a port of this machine's loopback; without credentials, isolated.
+
+        Raises:
+            CannotStart: when the image cannot be started.
+        """
+
+    def close(self) -> None:
+        """Give back what all hosts had together, once they have ended."""
+
+
+class Programs:
+    """Finds out how an image runs here."""
+
+    def __init__(
+        self, aws: Aws, runtime: Runtime, processes: Processes, containers: Containers | None
+    ) -> None:
+        self._aws = aws
+        self._runtime = runtime
+        self._processes = processes
+        self._containers = containers
+
+    def algorithm(self, image: str) -> str:
+        """Name the algorithm that runs in place of an image; empty when its container runs.
+
+        Raises:
+            ServiceError: when the image cannot run here, saying what can.
+        """
+        found = self._runtime.resolve(image)
+        if self._containers is None or found in self._runtime.available():
+            return runnable(self._runtime, image)
+        self._containers.check(image)
+        return ""
+
+    def is_own(self, image: str) -> bool:
+        """Whether an image is the user's own, and none of AWS's."""
+        return is_own(image, self._aws.account) or self._runtime.resolve(image) is None
+
+    def keeps_checkpoints(self, algorithm: str) -> bool:
+        """Whether AWS's own image of the algorithm goes on from checkpoints."""
+        return self._runtime.keeps_checkpoints(algorithm)
+
+    def metric_definitions(self, image: str) -> list[dict[str, str]]:
+        """List the metrics that AWS's own image reports."""
+        return self._runtime.metric_definitions(self._runtime.resolve(image) or "")
+
+    def training(self, job: Mapping[str, Any], hosts: int) -> Program:
+        """Give the program of a training job."""
+        specification = job["AlgorithmSpecification"]
+        return self._program(
+            specification["TrainingImage"],
+            isolated=job.get("EnableNetworkIsolation", False),
+            hosts=hosts,
+            entrypoint=specification.get("ContainerEntrypoint", ()),
+            arguments=specification.get("ContainerArguments", ()),
+        )
+
+    def serving(self, image: str, *, isolated: bool) -> Program:
+        """Give the program of an endpoint's variant."""
+        return self._program(image, isolated=isolated)
+
+    def _program(
+        self,
+        image: str,
+        *,
+        isolated: bool,
+        hosts: int = 1,
+        entrypoint: Sequence[str] = (),
+        arguments: Sequence[str] = (),
+    ) -> Program:
+        algorithm = self.algorithm(image)
+        if algorithm or self._containers is None:
+            return ProcessProgram(self._aws, self._runtime, self._processes, image, algorithm)
+        return self._containers.program(
+            image, isolated=isolated, hosts=hosts, entrypoint=entrypoint, arguments=arguments
+        )
+
+
+class ProcessProgram:
+    """An algorithm of this project in the place of its image."""
+
+    def __init__(
+        self, aws: Aws, runtime: Runtime, processes: Processes, image: str, algorithm: str
+    ) -> None:
+        self.interface = container.loopback()
+        self._aws = aws
+        self._runtime = runtime
+        self._processes = processes
+        self._image = image
+        self._algorithm = algorithm
+
+    def pull(self, role: Role) -> None:
+        """Ask whether the role may pull the image that the algorithm stands for."""
+        role.pull(self._image)
+
+    def train(
+        self,
+        folder: Path,
+        job: Mapping[str, Any],
+        place: Place,
+        credentials: Credentials | None,
+        on_line: Callable[[str], None],
+    ) -> Process:
+        """Run the algorithm in the host's folder."""
+        environment = container.environment(
+            folder,
+            job,
+            place,
+            region=self._aws.region,
+            endpoint_url=self._aws.endpoint_url,
+            credentials=credentials,
+        )
+        return self._start("train", folder, environment, on_line)
+
+    def serve(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        port: int,
+        credentials: Credentials | None,
+        on_line: Callable[[str], None],
+    ) -> Process:
+        """Run the algorithm's model server."""
+        own = container.common_environment(
+            folder, self._aws.region, self._aws.endpoint_url, credentials
+        )
+        place = {
+            "SAGEMAKER_BASE_DIR": str(folder),
+            # Nothing on this machine but the platform is to reach it.
+            "SAGEMAKER_BIND_ADDRESS": "127.0.0.1",
+            "SAGEMAKER_BIND_TO_PORT": str(port),
+        }
+        return self._start("serve", folder, {**environment, **own, **place}, on_line)
+
+    def close(self) -> None:
+        """Nothing is shared by the processes of several hosts."""
+
+    def _start(
+        self,
+        action: str,
+        folder: Path,
+        environment: Mapping[str, str],
+        on_line: Callable[[str], None],
+    ) -> Process:
+        return self._processes.start(
+            self._runtime.command(action),
+            environment={**environment, **self._runtime.environment(self._algorithm)},
+            folder=folder,
+            on_line=on_line,
+        )
