@@ -16,6 +16,9 @@ from pathlib import Path
 
 import psutil
 
+from local.containers.container import remove_left_over
+from local.containers.engine import Engine
+from local.containers.engine import address as engine_address
 from local.platform.errors import PlatformError
 from local.platform.home import CHECKOUT, Home, tool_environment
 
@@ -212,7 +215,16 @@ def stop(home: Home) -> int:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(left, timeout=STOP_SECONDS)
-    return len(victims)
+    return len(victims) + _remove_containers(home)
+
+
+def _remove_containers(home: Home) -> int:
+    """Remove what a server that was killed left in Docker; one that ended has done so itself."""
+    docker = Engine(engine_address(), home.state)
+    try:
+        return 0 if docker.refusal() else remove_left_over(docker)
+    finally:
+        docker.close()
 
 
 def members(home: Home) -> list[psutil.Process]:
