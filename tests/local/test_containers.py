@@ -38,9 +38,7 @@ def repository(platform: LocalPlatform) -> Iterator[str]:
     data = ecr.get_authorization_token()["authorizationData"][0]
     user, _, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
     registry = data["proxyEndpoint"]
-    images.docker(
-        "login", "--username", user, "--password-stdin", registry, stdin=password
-    )
+    images.docker("login", "--username", user, "--password-stdin", registry, stdin=password)
     yield made["repositoryUri"]
     images.docker("logout", registry)
     ecr.delete_repository(repositoryName=name, force=True)
@@ -106,10 +104,9 @@ def test_an_image_is_pushed_trained_and_served(
 
 
 def test_a_script_runs_in_an_image_with_the_training_toolkit(
-    platform: LocalPlatform, repository: str
+    platform: LocalPlatform,
 ) -> None:
-    uri, name = f"{repository}:script", f"script-{uuid4().hex[:8]}"
-    _push(script_mode.built(), uri)
+    image, name = script_mode.built(), f"script-{uuid4().hex[:8]}"
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         member = tarfile.TarInfo("fit.py")
@@ -123,7 +120,7 @@ def test_a_script_runs_in_an_image_with_the_training_toolkit(
         "sagemaker_submit_directory": json.dumps(f"s3://{bucket}/{key}"),
         "sagemaker_region": json.dumps("us-east-1"),
     }
-    job = train(platform, name, "kmeans", **_own(_on_aws(uri), HyperParameters=parameters))
+    job = train(platform, name, "kmeans", **_own(image, HyperParameters=parameters))
     assert job["TrainingJobStatus"] == "Completed", job["FailureReason"]
     result = _model(platform, job)["result.json"]
     assert (result["rate"], result["lines"] > 1) == (0.5, True)
