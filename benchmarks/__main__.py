@@ -3,7 +3,17 @@
 import sys
 from collections.abc import Callable
 
-from benchmarks import calls, endpoint, first_prediction, hosts, job, memory, notebook, synthesis
+from benchmarks import (
+    calls,
+    endpoint,
+    first_prediction,
+    hosts,
+    job,
+    memory,
+    notebook,
+    pipe_mode,
+    synthesis,
+)
 from benchmarks.measuring import Figure, machine, own_platform
 from local.cli.aws import Aws
 
@@ -14,6 +24,7 @@ ON_A_PLATFORM: dict[str, Callable[[Aws], list[Figure]]] = {
     "job": job.measure,
     "hosts": hosts.measure,
     "endpoint": endpoint.measure,
+    "pipe": pipe_mode.measure,
     "notebook": notebook.measure,
 }
 ALONE: dict[str, Callable[[], list[Figure]]] = {
