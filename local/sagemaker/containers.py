@@ -18,6 +18,7 @@ from local.sagemaker.training.cluster import Place
 
 _BASE = "/opt/ml"
 _PORT = 8080
+_REMOVAL_SECONDS = 10
 _LOOPBACK = IPv4Network("127.0.0.0/8")
 
 
@@ -177,6 +178,7 @@ class ContainerProgram:
         self._arguments = arguments
         self._id = ""
         self._network: Network | None = None
+        self._started: list[Container] = []
 
     def pull(self, role: Role) -> None:
         """Pull the image as the role, or find it in Docker."""
@@ -220,7 +222,9 @@ class ContainerProgram:
             hostname=place.host,
             named=self._hosts > 1,
         )
-        return self._containers.start(spec, on_line)
+        container = self._containers.start(spec, on_line)
+        self._started.append(container)
+        return container
 
     def serve(
         self,
@@ -253,6 +257,9 @@ class ContainerProgram:
     def close(self) -> None:
         """Remove the job's own network."""
         if self._network is not None and self._hosts > 1:
+            for container in self._started:
+                # A network that has containers cannot be removed; they have been killed already.
+                container.exited.wait(_REMOVAL_SECONDS)
             self._network.close()
 
     def _environment(

@@ -15,7 +15,14 @@ from typing import Any
 import pytest
 from types_boto3_s3 import S3Client
 
-from local.containers.container import Container, Mount, Spec, hand_over, remove_left_over
+from local.containers.container import (
+    CannotStart,
+    Container,
+    Mount,
+    Spec,
+    hand_over,
+    remove_left_over,
+)
 from local.containers.engine import LABEL, Engine, address
 from local.sagemaker.containers import Containers
 from local.sagemaker.errors import ServiceError
@@ -130,6 +137,32 @@ def test_hosts_find_one_another_by_name_and_nobody_else_when_isolated(
         "algo-1.json": ["algo-2"],
         "algo-2.json": ["algo-1"],
     }
+
+
+def test_the_network_of_hosts_that_did_not_all_start_is_removed(
+    sagemaker: SageMakerService, tmp_path: Path
+) -> None:
+    start = Containers.start
+    asked: list[Spec] = []
+
+    def first_alone(self: Containers, spec: Spec, on_line: Any) -> Container:
+        asked.append(spec)
+        if len(asked) == 2:
+            raise CannotStart("no room")
+        return start(self, spec, on_line)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Containers, "start", first_alone)
+        resources = {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 5}
+        job = _train(
+            sagemaker,
+            "half",
+            _algorithm(images.program()),
+            ResourceConfig=resources,
+            HyperParameters={"patient": "1"},
+        )
+    assert "no room" in job["FailureReason"]
+    assert _labelled(tmp_path / "state") == ""
 
 
 def test_entrypoint_and_arguments_of_the_request_replace_those_of_the_image(
