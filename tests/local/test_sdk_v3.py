@@ -1,9 +1,12 @@
 """The SageMaker Python SDK, version 3, and MLflow's client of SageMaker, unchanged."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scripts import base_image
+from tests import images
 from tests.local import clients
 from tests.local.conftest import LocalPlatform
 
@@ -59,3 +62,19 @@ def test_mlflow_deploys_asks_updates_and_deletes(deployed: Any) -> None:
     assert len(set(deployed["clusters"])) == 3
     assert deployed["after_update"] == deployed["clusters"]
     assert "mlflow-kmeans" in deployed["after_delete"]
+
+
+def test_model_trainer_runs_a_script_in_an_image_of_ones_own(
+    platform: LocalPlatform, tmp_path: Path
+) -> None:
+    images.need()
+    # The SDK's script looks for pip before it runs anything, and asks it for nothing here.
+    image = images.build(
+        "sagemaker-platform/test-trainer:1",
+        f"FROM {base_image.IMAGE}\n"
+        "RUN printf '#!/bin/sh\\nexec python3 -m pip \"$@\"\\n' > /usr/local/bin/pip3 "
+        "&& chmod +x /usr/local/bin/pip3\n",
+        tmp_path,
+    )
+    found = clients.answer(platform, "sdk_v3/own_image.py", tmp_path, image)
+    assert found == {"status": "Completed", "result": {"lines": 3, "rate": 0.5}}
