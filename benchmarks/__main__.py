@@ -12,6 +12,7 @@ from benchmarks import (
     memory,
     notebook,
     pipe_mode,
+    restart,
     synthesis,
 )
 from benchmarks.measuring import Figure, machine, own_platform
@@ -26,6 +27,7 @@ ON_A_PLATFORM: dict[str, Callable[[Aws], list[Figure]]] = {
     "endpoint": endpoint.measure,
     "pipe": pipe_mode.measure,
     "notebook": notebook.measure,
+    "restart": restart.measure,
 }
 ALONE: dict[str, Callable[[], list[Figure]]] = {
     "synthesis": synthesis.measure,

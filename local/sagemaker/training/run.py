@@ -1,6 +1,8 @@
 """One training job, from starting to the artifacts in S3, over as many attempts as it takes."""
 
+import errno
 import logging
+import os
 import shutil
 import threading
 import time
@@ -30,6 +32,9 @@ PREPARING = "Preparing the instances for training"
 # What AWS charges for spot instances changes by the minute and is up to 90 % off; nothing is
 # charged here, and this stands for a usual discount of 70 %.
 _SPOT_SHARE = 0.3
+
+# What the system says of a disk that is full, or of all that one may use of it.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _log = logging.getLogger(__name__)
 
@@ -101,9 +106,7 @@ class Run:
         except CallFailed as error:
             self._end("Failed", f"ClientError: {error}"[:REASON_LIMIT])
         except Exception as error:
-            _log.exception("training job %s", self._job["TrainingJobName"])
-            reason = internal_reason(f"{type(error).__name__}: {error}")
-            self._end("Failed", f"InternalServerError: {reason}"[:REASON_LIMIT])
+            self._end("Failed", self._unforeseen(error)[:REASON_LIMIT])
         finally:
             if waiting is not None:
                 waiting.cancel()
@@ -140,6 +143,16 @@ class Run:
             self._upload(attempt)
         if attempt.failure:
             raise JobFailed(attempt.failure)
+
+    def _unforeseen(self, error: Exception) -> str:
+        """The reason of a failure that is neither the algorithm's nor a refused call."""
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return (
+                f"ClientError: {os.strerror(error.errno)}. The disk that the local platform gives "
+                "its jobs is full; free some space and train again."
+            )
+        _log.error("training job %s", self._job["TrainingJobName"], exc_info=error)
+        return f"InternalServerError: {internal_reason(f'{type(error).__name__}: {error}')}"
 
     def _next_attempt(self) -> Attempt | None:
         """Wait for instances and train on them; None when the job is over before there are any."""

@@ -10,7 +10,6 @@ import signal
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
 from typing import Any
 
 import psutil
@@ -20,7 +19,7 @@ from botocore.exceptions import BotoCoreError, HTTPClientError
 from local.platform import lifecycle, server
 from local.platform.home import Home
 from local.platform.progress import Silent
-from tests.local.conftest import LocalPlatform, free_port, role_for_hosting, run_smp
+from tests.local.conftest import LocalPlatform, role_for_hosting
 from tests.local.kills.workload import (
     Actor,
     Executions,
@@ -49,16 +48,6 @@ class Quiet(Silent):
 
     def begin(self, step: str) -> None:
         self.steps.append(step)
-
-
-@pytest.fixture(scope="module")
-def doomed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform]:
-    """A platform of this file's own, deployed once."""
-    folder = tmp_path_factory.mktemp("doomed")
-    result = run_smp(folder / "home", ["up", "--port", str(free_port())])
-    assert result.returncode == 0, result.stderr
-    yield LocalPlatform(folder / "home", folder / "together")
-    run_smp(folder / "home", ["down"], 60)
 
 
 def kill(platform: LocalPlatform) -> None:
