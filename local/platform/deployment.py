@@ -9,6 +9,7 @@ from local.platform.credentials import Credentials
 from local.platform.errors import PlatformError
 from local.platform.home import ACCOUNT, REGION, Home, cdk, tool_environment
 from local.platform.progress import Progress
+from local.platform.server import MARK
 
 # "NAME |  3/12 | 2:10:31 AM | CREATE_COMPLETE | AWS::S3::Bucket | Data (DataC1B2)"
 EVENT = re.compile(
@@ -121,6 +122,8 @@ def _environment(home: Home, credentials: Credentials, url: str) -> Mapping[str,
     return (
         tool_environment()
         | credentials.variables(url)
+        # By it, the next `smp up` finds a CLI that outlived a killed one.
+        | {MARK: str(home.path)}
         # The CLI remembers the account of each key that it has seen; these keys live a day.
         | {"CDK_HOME": str(home.temporary / "cdk"), "TMPDIR": str(home.temporary)}
     )

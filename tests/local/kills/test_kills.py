@@ -7,19 +7,21 @@ import json
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from botocore.exceptions import BotoCoreError, HTTPClientError
 
-from local.platform import lifecycle, server
+from local.platform import credentials, lifecycle, server
 from local.platform.home import Home
 from local.platform.progress import Silent
-from tests.local.conftest import LocalPlatform, role_for_hosting
+from tests.local.conftest import SMP, LocalPlatform, free_port, role_for_hosting, run_smp
 from tests.local.kills.workload import (
     Actor,
     Executions,
@@ -38,6 +40,8 @@ KILLS = int(os.environ.get("SMP_KILLS", "50"))
 SEED = int(os.environ.get("SMP_KILL_SEED", str(time.time_ns() % 1_000_000)))
 # So many kills, at the end, meet a platform that serves an endpoint; each of them starts it anew.
 SERVING = 10
+# Of the local environment.
+STACKS = 6
 
 
 class Quiet(Silent):
@@ -176,3 +180,47 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_half_made(
     result = doomed.smp("status")
     assert result.returncode == 0, result.stderr
     assert "IN_PROGRESS" not in result.stdout
+
+
+def test_a_state_is_taken_up_on_its_own_port_alone(doomed: LocalPlatform) -> None:
+    kill(doomed)
+    refused = doomed.smp("up", "--port", str(free_port()))
+    assert refused.returncode != 0
+    assert "Its state names port" in refused.stderr
+    assert up(doomed)
+    assert doomed.client("ssm").get_parameters_by_path(Path="/", Recursive=True)["Parameters"]
+
+
+def test_a_first_deployment_that_was_killed_with_its_server_goes_on(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    command = [str(SMP), "up", "--port", str(free_port())]
+    first = subprocess.Popen(command, env={**os.environ, "SMP_HOME": str(home.path)})
+    try:
+        running = until(lambda: server.running(home), "the server", 60)
+        key = until(lambda: credentials.load(home), "the administrator's key", 60)
+        stacks = key.session().client("cloudformation", endpoint_url=running.url)
+
+        def begun() -> list[str]:
+            return [
+                one["StackName"]
+                for one in stacks.describe_stacks()["Stacks"]
+                if one["StackName"].startswith("sagemaker-platform")
+            ]
+
+        before = until(begun, "the first stack", 120)
+        assert len(before) < STACKS
+    finally:
+        first.kill()
+        first.wait()
+    os.kill(running.pid, signal.SIGKILL)
+    try:
+        result = run_smp(home.path, ["up"])
+        assert result.returncode == 0, result.stderr
+        assert credentials.load(home) == key
+        statuses = {
+            one["StackName"]: one["StackStatus"] for one in stacks.describe_stacks()["Stacks"]
+        }
+        assert len(statuses) == STACKS + 1
+        assert {*statuses.values()} <= {"CREATE_COMPLETE", "UPDATE_COMPLETE"}, statuses
+    finally:
+        run_smp(home.path, ["down"], 60)
