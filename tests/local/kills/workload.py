@@ -345,25 +345,31 @@ class Jobs(Actor):
         self.sagemaker = platform.client("sagemaker")
         self.request = job_request(platform, name, "kmeans")
         self.begun: list[str] = []
+        self.in_hand = ""
         self.count = 0
         self.cut_off = 0
 
     def act(self, chance: random.Random) -> None:
-        if chance.random() < 0.1:
+        if chance.random() < 0.3:
             self.count += 1
-            name = f"{self.name}-{self.count}"
+            self.in_hand = name = f"{self.name}-{self.count}"
             self.sagemaker.create_training_job(**{**self.request, "TrainingJobName": name})
             self.begun.append(name)
+            self.in_hand = ""
         time.sleep(0.2)
 
     def verify(self) -> None:
+        if self.in_hand and _exists(
+            lambda: self.sagemaker.describe_training_job(TrainingJobName=self.in_hand)
+        ):
+            self.begun.append(self.in_hand)
         for name in self.begun:
             job = self.sagemaker.describe_training_job(TrainingJobName=name)
             if job["TrainingJobStatus"] != "Completed":
                 assert job["TrainingJobStatus"] == "Failed", job
                 assert CUT_OFF in job["FailureReason"]
                 self.cut_off += 1
-        self.begun = []
+        self.begun, self.in_hand = [], ""
 
 
 class Stacks(Actor):
@@ -493,6 +499,7 @@ def _exists(look: Any) -> bool:
         look()
     except ClientError as error:
         code, text = error.response["Error"]["Code"], str(error)
-        assert "NotFound" in code or "NonExistent" in code or "does not exist" in text, error
+        known = ("NotFound" in code, "NonExistent" in code, "does not exist" in text)
+        assert any(known) or "resource not found" in text, error
         return False
     return True
