@@ -75,6 +75,9 @@ TrainingInstance = Annotated[str, _instance_type("training"), _completion("train
 NotebookInstance = Annotated[str, _instance_type("notebook"), _completion("notebook")]
 EndpointInstance = Annotated[str, _instance_type("endpoint"), _completion("endpoint")]
 Name = Annotated[str, Field(pattern=_NAME, max_length=_SAGEMAKER_NAME_LENGTH)]
+RepositoryName = Annotated[
+    str, Field(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", min_length=2, max_length=100)
+]
 TagKey = Annotated[str, Field(pattern=r"^[\w\s.:/=+\-@]+$", max_length=128)]
 TagText = Annotated[str, Field(pattern=r"^[\w\s.:/=+\-@]*$", max_length=256)]
 
@@ -237,6 +240,8 @@ class Environment(_Part):
     """AWS region."""
     network: Network = Network()
     storage: Storage = Storage()
+    images: Annotated[list[RepositoryName], Field(max_length=100)] = []
+    """ECR repositories for images of your own, beside one for each built-in algorithm."""
     training: Training
     endpoints: Annotated[dict[Name, Endpoint], Field(max_length=50)] = {}
     """Endpoints by name."""

@@ -66,6 +66,18 @@ class TrainingRole(Construct):
                 resources=[models.arn_for_objects("jobs/*")],
             ),
             iam.PolicyStatement(
+                sid="FindCheckpoints",
+                actions=["s3:ListBucket"],
+                resources=[models.bucket_arn],
+                conditions={"StringLike": {"s3:prefix": "jobs/*"}},
+            ),
+            iam.PolicyStatement(
+                # To go on after an interruption of spot training.
+                sid="ReadCheckpoints",
+                actions=["s3:GetObject"],
+                resources=[models.arn_for_objects("jobs/*/checkpoints/*")],
+            ),
+            iam.PolicyStatement(
                 sid="DecryptData", actions=["kms:Decrypt"], resources=[key.key_arn]
             ),
             iam.PolicyStatement(
@@ -91,6 +103,7 @@ class TrainingRole(Construct):
             {
                 data.arn_for_objects("*"): "Which data a job reads is what its request says.",
                 models.arn_for_objects("jobs/*"): "Each job writes below its own name.",
+                models.arn_for_objects("jobs/*/checkpoints/*"): "Each job has its own below it.",
                 **all_reasons(extra.wildcards() for extra in extras),
             },
         )

@@ -185,6 +185,7 @@ class TrainingWorkflow(Construct):
                 table | models,
                 may.rows("PutItem", "GetItem", "UpdateItem"),
                 may.write_records(),
+                may.read_sources(),
                 may.begin_jobs(),
                 may.pass_execution_role(),
                 may.answer_tasks(),

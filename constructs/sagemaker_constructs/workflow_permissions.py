@@ -61,6 +61,20 @@ class WorkflowPermissions:
             "kms:GenerateDataKey",
         )
 
+    def read_sources(self) -> Permission:
+        """Read the archives of code that requests name, to keep them beside the models."""
+        objects = self.data.arn_for_objects("sources/*")
+        return self._encrypted(
+            permission(
+                "ReadSources",
+                ["s3:GetObject"],
+                [objects],
+                {objects: "Which code a job runs is what its request says."},
+            ),
+            "s3",
+            "kms:Decrypt",
+        )
+
     def begin_jobs(self) -> Permission:
         """Create training jobs of this environment, and find those that are there already."""
         jobs = self._jobs()

@@ -2,25 +2,23 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from algorithms.catalog import Algorithm, CatalogError, algorithm
-from jobs.request import InvalidRequest, JobRequest
+from jobs.containers import Container, built_in, own
+from jobs.request import CODE_CHANNEL, Channel, InvalidRequest, JobRequest
 from jobs.settings import Platform
 
-# The images of this platform are tagged with the version of their contract.
-_PLATFORM_TAG = "1"
+# The longest that SageMaker waits and runs, 28 days.
+LONGEST_WAIT = 2419200
 _RESPONSE_TYPES = ["text/csv", "application/json", "application/jsonlines"]
-
-_T = TypeVar("_T")
 
 
 class Location(NamedTuple):
-    """Where a channel reads from."""
+    """Something in S3 that a request names."""
 
-    channel: str
+    key: str
     uri: str
     bucket: str
     prefix: str
@@ -33,7 +31,10 @@ def job_name(platform: Platform, request: JobRequest, execution: str, started: s
     first, while SageMaker never lets a job's name be used again.
     """
     digest = hashlib.sha256(f"{execution} {started}".encode()).hexdigest()[:9]
-    return f"{platform.environment_name}-{request.name or request.algorithm}-{digest}"
+    called = request.name or request.algorithm or re.split("[:@]", request.image)[0]
+    # A repository's name may hold what a job's may not.
+    called = re.sub("[^a-zA-Z0-9]+", "-", called)[:40].strip("-")
+    return f"{platform.environment_name}-{called}-{digest}"
 
 
 def compile_job(
@@ -45,58 +46,34 @@ def compile_job(
         InvalidRequest: With every problem at once.
     """
     problems: list[str] = []
-    entry = _algorithm(request)
-    image = _collect(problems, lambda: _image(platform, request, entry))
-    hyperparameters = _collect(problems, lambda: entry.encode(request.hyperparameters))
-    problems += _channel_problems(request, entry)
     instance_types = request.instance_types or list(platform.defaults.instance_types)
-    _collect(
-        problems,
-        lambda: entry.check_resources(
-            instance_types, request.instance_count, request.hyperparameters
-        ),
-    )
+    container = _container(platform, request, instance_types, problems)
     problems += _destination_problems(platform, request)
-    if platform.subnets and request.image == "aws" and _loads_weights(entry, request):
-        problems.append(
-            "hyperparameters.use_pretrained_model: found 1, but AWS's image fetches the weights "
-            "from a bucket of AWS, which the private network does not lead to; allowed: 0, or "
-            "weights of your own in a model channel where the algorithm takes one"
-        )
-    if problems or image is None or hyperparameters is None:
+    problems += _network_problems(platform, container)
+    if container is None or problems:
         raise InvalidRequest(problems)
     name = job_name(platform, request, execution, started)
     output = f"s3://{platform.models_bucket}/jobs"
     parameters: dict[str, Any] = {
         "TrainingJobName": name,
-        "AlgorithmSpecification": {"TrainingImage": image, "TrainingInputMode": "File"},
+        "AlgorithmSpecification": container.specification,
         "RoleArn": platform.execution_role_arn,
-        "HyperParameters": hyperparameters,
+        "HyperParameters": container.hyperparameters,
         "InputDataConfig": [
-            {
-                "ChannelName": channel,
-                "DataSource": {
-                    "S3DataSource": {
-                        "S3DataType": given.data_type,
-                        "S3Uri": given.s3_uri,
-                        "S3DataDistributionType": given.distribution,
-                    }
-                },
-                **({"ContentType": given.content_type} if given.content_type else {}),
-                "InputMode": given.input_mode,
-            }
-            for channel, given in request.channels.items()
+            *(_channel(channel, given) for channel, given in request.channels.items()),
+            *_code(request),
         ],
         "OutputDataConfig": {"S3OutputPath": output, "KmsKeyId": platform.key_arn},
         "ResourceConfig": _resources(platform, request, instance_types[0]),
-        "StoppingCondition": {
-            "MaxRuntimeInSeconds": request.max_runtime_seconds
-            or platform.defaults.max_runtime_seconds
-        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": _runtime(platform, request)},
         "EnableInterContainerTrafficEncryption": True,
-        "EnableNetworkIsolation": not _loads_weights(entry, request),
+        "EnableNetworkIsolation": container.isolated,
         "Tags": _tags(platform, request, execution),
     }
+    if request.spot:
+        parameters["EnableManagedSpotTraining"] = True
+        parameters["CheckpointConfig"] = {"S3Uri": f"{output}/{name}/checkpoints"}
+        parameters["StoppingCondition"]["MaxWaitTimeInSeconds"] = _wait(platform, request)
     if platform.subnets:
         parameters["VpcConfig"] = {
             "Subnets": list(platform.subnets),
@@ -104,7 +81,7 @@ def compile_job(
         }
     job: dict[str, Any] = {
         "name": name,
-        "algorithm": entry.name,
+        "algorithm": container.name,
         "s3_prefix": f"{output}/{name}/",
         "parameters": parameters,
         "request": request.model_dump(mode="json", by_alias=True, exclude_none=True),
@@ -113,7 +90,7 @@ def compile_job(
         job["register"] = {
             "group": platform.groups[request.register_.group],
             "approval": request.register_.approval,
-            "content_types": _content_types(request, entry),
+            "content_types": _content_types(request, container),
             "response_types": _RESPONSE_TYPES,
         }
     if request.deploy:
@@ -126,18 +103,21 @@ def compile_job(
 
 
 def locations(request: JobRequest) -> list[Location]:
-    """Where the channels read from."""
+    """Where channels and code are read from."""
     found = []
     for channel, given in request.channels.items():
         bucket, _, prefix = given.s3_uri.removeprefix("s3://").partition("/")
-        found.append(Location(channel, given.s3_uri, bucket, prefix))
+        found.append(Location(f"channels.{channel}.s3_uri", given.s3_uri, bucket, prefix))
+    if request.source:
+        bucket, _, key = request.source.removeprefix("s3://").partition("/")
+        found.append(Location("source", request.source, bucket, key))
     return found
 
 
 def nothing_found(location: Location, platform: Platform, reason: str = "") -> str:
     """What SageMaker would say of a prefix that holds nothing or that may not be read."""
     text = (
-        f"channels.{location.channel}.s3_uri: No S3 objects found under S3 URL "
+        f"{location.key}: No S3 objects found under S3 URL "
         f'"{location.uri}" given in input data source. Please ensure that the bucket exists in '
         f"the selected region ({platform.region}), that objects exist under that S3 prefix, and "
         f'that the role "{platform.execution_role_arn}" has "s3:ListBucket" permissions on bucket '
@@ -152,47 +132,61 @@ def has_local_storage(instance_type: str) -> bool:
     return bool(re.fullmatch(r"[a-z]+\d[a-z]*d[a-z]*|g[5-9]\w*|p[4-9][\w-]*|trn\w+", family))
 
 
-def _algorithm(request: JobRequest) -> Algorithm:
-    try:
-        return algorithm(request.algorithm)
-    except CatalogError as error:
-        raise InvalidRequest([f"algorithm: {one}" for one in error.problems]) from None
+def _container(
+    platform: Platform, request: JobRequest, instance_types: list[str], problems: list[str]
+) -> Container | None:
+    if request.own_image:
+        return own(platform, request)
+    return built_in(platform, request, instance_types, problems)
 
 
-def _collect(problems: list[str], work: Callable[[], _T]) -> _T | None:
-    try:
-        return work()
-    except CatalogError as error:
-        problems += error.problems
-    except ValueError as error:
-        problems.append(str(error))
-    return None
-
-
-def _image(platform: Platform, request: JobRequest, entry: Algorithm) -> str:
-    if request.image == "platform":
-        return f"{platform.image_registry}/{entry.name}:{_PLATFORM_TAG}"
-    return entry.image_uri(platform.region)
-
-
-def _channel_problems(request: JobRequest, entry: Algorithm) -> list[str]:
-    problems = [
-        f"channels.{name}.input_mode: found {given.input_mode!r}, which comes with a later "
-        "release; allowed: 'File'"
-        for name, given in request.channels.items()
-        if given.input_mode != "File"
+def _network_problems(platform: Platform, container: Container | None) -> list[str]:
+    if container is None or not platform.subnets or not container.fetches_weights:
+        return []
+    return [
+        "hyperparameters.use_pretrained_model: found 1, but AWS's image fetches the weights from "
+        "a bucket of AWS, which the private network does not lead to; allowed: 0, or weights of "
+        "your own in a model channel where the algorithm takes one"
     ]
-    channels = {
-        name: {
-            "content_type": given.content_type,
-            "distribution": given.distribution,
-            # Whether the algorithm takes another mode is no question while none is allowed.
-            "input_mode": "File",
-        }
-        for name, given in request.channels.items()
+
+
+def _channel(name: str, given: Channel) -> dict[str, Any]:
+    source: dict[str, Any] = {
+        "S3DataType": given.data_type,
+        "S3Uri": given.s3_uri,
+        "S3DataDistributionType": given.distribution,
     }
-    _collect(problems, lambda: entry.check_channels(channels, request.hyperparameters))
-    return problems
+    if given.attribute_names:
+        source["AttributeNames"] = given.attribute_names
+    channel: dict[str, Any] = {
+        "ChannelName": name,
+        "DataSource": {"S3DataSource": source},
+        "InputMode": given.input_mode,
+    }
+    if given.content_type:
+        channel["ContentType"] = given.content_type
+    if given.record_wrapper != "None":
+        channel["RecordWrapperType"] = given.record_wrapper
+    if given.compression != "None":
+        channel["CompressionType"] = given.compression
+    if given.shuffle_seed is not None:
+        channel["ShuffleConfig"] = {"Seed": given.shuffle_seed}
+    return channel
+
+
+def _code(request: JobRequest) -> list[dict[str, Any]]:
+    """The channel of an own image's code: it reaches a container without a network, too."""
+    if not request.own_image or not request.source:
+        return []
+    return [_channel(CODE_CHANNEL, Channel(s3_uri=f"{request.source.rpartition('/')[0]}/"))]
+
+
+def _runtime(platform: Platform, request: JobRequest) -> int:
+    return request.max_runtime_seconds or platform.defaults.max_runtime_seconds
+
+
+def _wait(platform: Platform, request: JobRequest) -> int:
+    return request.max_wait_seconds or min(2 * _runtime(platform, request), LONGEST_WAIT)
 
 
 def _destination_problems(platform: Platform, request: JobRequest) -> list[str]:
@@ -235,14 +229,6 @@ def _resources(platform: Platform, request: JobRequest, instance_type: str) -> d
     return resources
 
 
-def _loads_weights(entry: Algorithm, request: JobRequest) -> bool:
-    """Whether the container fetches pre-trained weights, which it cannot without a network."""
-    try:
-        return bool(entry.parse(request.hyperparameters).get("use_pretrained_model"))
-    except CatalogError:
-        return False
-
-
 def _tags(platform: Platform, request: JobRequest, execution: str) -> list[dict[str, str]]:
     own = {
         "sagemaker-platform:environment": platform.environment_name,
@@ -251,9 +237,9 @@ def _tags(platform: Platform, request: JobRequest, execution: str) -> list[dict[
     return [{"Key": key, "Value": value} for key, value in {**request.tags, **own}.items()]
 
 
-def _content_types(request: JobRequest, entry: Algorithm) -> list[str]:
+def _content_types(request: JobRequest, container: Container) -> list[str]:
     """What the model answers to: its sample's type first, then those it was trained from."""
-    trained = [one for channel in entry.channels for one in channel.content_types]
     sample = [request.sample.content_type] if request.sample else []
-    plain = [one.split(";")[0].strip() for one in (*sample, *trained, *_RESPONSE_TYPES)]
+    found = (*sample, *container.content_types, *_RESPONSE_TYPES)
+    plain = [one.split(";")[0].strip() for one in found]
     return list(dict.fromkeys(plain))

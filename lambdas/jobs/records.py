@@ -22,6 +22,17 @@ def write(
     return f"s3://{bucket}/{key}"
 
 
+def keep_source(s3: "S3Client", bucket: str, job: str, source: str) -> str:
+    """Copy the archive of a job's code below the job's prefix; returns its URI.
+
+    What lies in the data bucket may be replaced or expire; what a model was made from must not.
+    """
+    origin, _, key = source.removeprefix("s3://").partition("/")
+    target = f"jobs/{job}/source/sourcedir.tar.gz"
+    s3.copy_object(Bucket=bucket, Key=target, CopySource={"Bucket": origin, "Key": key})
+    return f"s3://{bucket}/{target}"
+
+
 def text(document: Mapping[str, Any]) -> bytes:
     """A document as people read it, always in the same order."""
     return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()

@@ -28,6 +28,7 @@ def package(
         "algorithm": job["algorithm"],
         "execution": execution,
         "request": request_uri,
+        **_origin(job),
     }
     parameters: dict[str, Any] = {
         "ModelPackageGroupName": wanted["group"],
@@ -48,7 +49,7 @@ def package(
                 "Statistics": {"ContentType": "application/json", "S3Uri": metrics_uri}
             }
         },
-        "MetadataProperties": {"GeneratedBy": training["job_arn"]},
+        "MetadataProperties": _metadata(job, training["job_arn"]),
         "CustomerMetadataProperties": {
             key: value[:_LONGEST_PROPERTY] for key, value in properties.items()
         },
@@ -63,3 +64,25 @@ def package(
             "SamplePayloadUrl": sample_uri,
         }
     return parameters
+
+
+def _origin(job: Mapping[str, Any]) -> dict[str, str]:
+    """Who asked for the model, and the code that it was made with."""
+    request = job["request"]
+    origin = request.get("provenance", {})
+    found = {"submitted_by": origin.get("submitted_by", "")}
+    if request.get("source"):
+        found["source"] = f"{job['s3_prefix']}source/sourcedir.tar.gz"
+    if origin.get("commit"):
+        found["commit"] = origin["commit"] + (" (modified)" if origin.get("modified") else "")
+    return {key: value for key, value in found.items() if value}
+
+
+def _metadata(job: Mapping[str, Any], job_arn: str) -> dict[str, str]:
+    origin = job["request"].get("provenance", {})
+    found = {
+        "GeneratedBy": job_arn,
+        "CommitId": origin.get("commit", ""),
+        "Repository": origin.get("repository", ""),
+    }
+    return {key: value for key, value in found.items() if value}

@@ -1,5 +1,6 @@
 """What a job request may say: the strict model behind docs/schemas/job-request.schema.json."""
 
+import re
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -7,6 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 _NAME = r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$"
+_REPOSITORY = r"[a-z0-9]+([._-][a-z0-9]+)*"
+_IMAGE = rf"^(aws|platform|{_REPOSITORY}(:[A-Za-z0-9_][A-Za-z0-9._-]*|@sha256:[0-9a-f]{{64}}))$"
+# SageMaker's training toolkit looks for an archive of this name in the channel of its code.
+_SOURCE = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/sources/[A-Za-z0-9._-]+/sourcedir\.tar\.gz$"
+_SCRIPT = r"^[A-Za-z0-9_][A-Za-z0-9._/-]*\.(py|sh)$"
+CODE_CHANNEL = "code"
 
 
 class InvalidRequest(ValueError):
@@ -41,10 +48,74 @@ class Channel(_Part):
     """Media type of the data, such as `text/csv`; what is allowed depends on the algorithm."""
     distribution: Literal["FullyReplicated", "ShardedByS3Key"] = "FullyReplicated"
     """Whether each instance gets all objects or a share of them."""
-    data_type: Literal["S3Prefix", "ManifestFile"] = "S3Prefix"
-    """Whether `s3_uri` is a prefix or a manifest that lists objects."""
+    data_type: Literal["S3Prefix", "ManifestFile", "AugmentedManifestFile"] = "S3Prefix"
+    """Whether `s3_uri` is a prefix, a manifest that lists objects, or one with labels in it."""
+    attribute_names: (
+        Annotated[
+            list[Annotated[str, Field(min_length=1, max_length=256)]],
+            Field(min_length=1, max_length=16),
+        ]
+        | None
+    ) = None
+    """For an augmented manifest: which attributes of each line are data, in order."""
     input_mode: Literal["File", "Pipe", "FastFile"] = "File"
-    """How the data reach the algorithm. Only `File` for now."""
+    """How the data reach the algorithm; which modes are allowed depends on the algorithm."""
+    record_wrapper: Literal["None", "RecordIO"] = "None"
+    """`RecordIO` wraps each object in a record, in Pipe mode."""
+    compression: Literal["None", "Gzip"] = "None"
+    """How the objects are compressed, for Pipe mode to undo."""
+    shuffle_seed: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    """Shuffles the objects anew for each epoch, the same way for the same seed."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        augmented = self.data_type == "AugmentedManifestFile"
+        if augmented and not self.attribute_names:
+            raise ValueError("attribute_names is missing; an augmented manifest needs them")
+        if self.attribute_names and not augmented:
+            raise ValueError(
+                f"attribute_names found beside data_type {self.data_type!r}; allowed only beside "
+                "'AugmentedManifestFile'"
+            )
+        for name in ("record_wrapper", "compression"):
+            if getattr(self, name) != "None" and self.input_mode != "Pipe":
+                raise ValueError(
+                    f"{name} found beside input_mode {self.input_mode!r}; allowed only beside "
+                    "'Pipe'"
+                )
+        return self
+
+
+class MetricDefinition(_Part):
+    """One number in the log of an own image."""
+
+    name: Annotated[str, Field(min_length=1, max_length=255)]
+    """What the metric is called."""
+    regex: Annotated[str, Field(min_length=1, max_length=500)]
+    """Finds the number, as its first group."""
+
+    @model_validator(mode="after")
+    def _compiles(self) -> Self:
+        try:
+            groups = re.compile(self.regex).groups
+        except re.error as error:
+            raise ValueError(f"regex is no regular expression: {error}") from None
+        if not groups:
+            raise ValueError("regex has no group: put the number in parentheses")
+        return self
+
+
+class Provenance(_Part):
+    """Where a request comes from, as whoever sent it says; nothing here proves it."""
+
+    submitted_by: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    """Who sent it, such as the ARN of the sender."""
+    repository: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    """Repository of the code."""
+    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")] | None = None
+    """Commit of the code in git."""
+    modified: bool = False
+    """Whether files differed from that commit."""
 
 
 class Register(_Part):
@@ -75,10 +146,10 @@ class Deploy(_Part):
 class JobRequest(_Part):
     """A training job, and what becomes of its model."""
 
-    algorithm: Annotated[str, Field(min_length=1, max_length=63)]
-    """One of SageMaker's built-in algorithms, such as `xgboost`."""
-    image: Literal["aws", "platform"] = "aws"
-    """`aws`: the image that AWS hosts; `platform`: this project's own in ECR."""
+    algorithm: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    """One of SageMaker's built-in algorithms, such as `xgboost`; left out for an own image."""
+    image: Annotated[str, Field(pattern=_IMAGE, max_length=255)] = "aws"
+    """`aws`: the image that AWS hosts; `platform`: this project's own; or REPOSITORY:TAG of own."""
     name: Annotated[str, Field(pattern=_NAME, max_length=40)] | None = None
     """What the job is called in lists; the algorithm's name when left out."""
     hyperparameters: Annotated[dict[str, Hyperparameter], Field(max_length=100)] = {}
@@ -103,9 +174,19 @@ class JobRequest(_Part):
     max_runtime_seconds: Annotated[int, Field(ge=60, le=2419200)] | None = None
     """When SageMaker stops the job; the environment's when left out."""
     spot: bool = False
-    """Train on spare capacity, which comes with a later release; only `false` for now."""
-    metric_definitions: list[dict[str, str]] | None = None
-    """For own images, which come with a later release; refused for now."""
+    """Train on spare capacity, which AWS may take back; checkpoints are kept beside the model."""
+    max_wait_seconds: Annotated[int, Field(ge=60, le=2419200)] | None = None
+    """For spot: when SageMaker gives up, waiting included; twice the run time when left out."""
+    metric_definitions: Annotated[list[MetricDefinition], Field(max_length=40)] | None = None
+    """For own images: the numbers that their log holds. Built-in algorithms have their own."""
+    isolated: bool = True
+    """For own images: whether the container reaches no network, not even AWS's services."""
+    source: Annotated[str, Field(pattern=_SOURCE, max_length=1024)] | None = None
+    """Archive of the code in the data bucket, kept beside the model; `smp train --source` packs."""
+    entry_point: Annotated[str, Field(pattern=_SCRIPT, max_length=256)] | None = None
+    """For own images with SageMaker's training toolkit: which script of `source` to run."""
+    provenance: Provenance | None = None
+    """Where the request comes from; ends up in the registry beside the model."""
     tags: Annotated[dict[TagKey, TagText], Field(max_length=40)] = {}
     """Tags of the job."""
     register_: Annotated[Register | None, Field(alias="register")] = None
@@ -132,16 +213,60 @@ class JobRequest(_Part):
             for key in self.tags
             if key.lower().startswith("aws:")
         ]
-        if self.metric_definitions is not None:
-            problems.append(
-                "metric_definitions: found, which is for own images and comes with a later "
-                "release; leave it out, built-in algorithms have their own"
-            )
-        if self.spot:
-            problems.append("spot: found true, which comes with a later release; allowed: false")
+        problems += [*self._own_image_problems(), *self._spot_problems()]
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    @property
+    def own_image(self) -> bool:
+        """Whether it names an image of the environment's own repositories."""
+        return self.image not in ("aws", "platform")
+
+    def _own_image_problems(self) -> list[str]:
+        if not self.own_image:
+            if self.algorithm is None:
+                return [
+                    "algorithm: missing; wanted: one of SageMaker's built-in algorithms, such as "
+                    "'xgboost', or an own image under image"
+                ]
+            only = {
+                "metric_definitions": self.metric_definitions is not None,
+                "isolated": not self.isolated,
+                "entry_point": self.entry_point is not None,
+            }
+            return [
+                f"{key}: found beside the algorithm {self.algorithm!r}; allowed only with an own "
+                "image, since a built-in algorithm brings its own"
+                for key, found in only.items()
+                if found
+            ]
+        problems = []
+        if self.algorithm is not None:
+            problems.append(
+                f"algorithm: found {self.algorithm!r} beside the own image {self.image!r}; leave "
+                "one of them out"
+            )
+        if self.entry_point and not self.source:
+            problems.append("entry_point: found without source; add the archive that it lies in")
+        if self.source and CODE_CHANNEL in self.channels:
+            problems.append(
+                f"channels.{CODE_CHANNEL}: found beside source, which comes by a channel of this "
+                "name; choose another name"
+            )
+        return problems
+
+    def _spot_problems(self) -> list[str]:
+        if self.max_wait_seconds is None:
+            return []
+        if not self.spot:
+            return ["max_wait_seconds: found without spot; allowed only when spot is true"]
+        if self.max_runtime_seconds and self.max_wait_seconds < self.max_runtime_seconds:
+            return [
+                f"max_wait_seconds: found {self.max_wait_seconds}; allowed: at least "
+                f"max_runtime_seconds, which is {self.max_runtime_seconds}"
+            ]
+        return []
 
 
 def parse(document: object) -> JobRequest:
@@ -177,7 +302,8 @@ def _lines(detail: ErrorDetails) -> list[str]:
     found, context = detail["input"], detail.get("ctx", {})
     match detail["type"]:
         case "value_error":
-            return str(context["error"]).splitlines()
+            told = str(context["error"]).splitlines()
+            return [f"{key}: {line}" if key else line for line in told]
         case "extra_forbidden":
             return [f"{key}: unknown key; {_known_keys(location)}"]
         case "missing":

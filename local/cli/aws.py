@@ -72,6 +72,11 @@ class Aws:
         """The training workflow."""
         return self._session.client("stepfunctions", endpoint_url=self.url, config=SETTINGS)
 
+    def caller(self) -> str:
+        """ARN of whom these clients act as."""
+        sts = self._session.client("sts", endpoint_url=self.url, config=SETTINGS)
+        return sts.get_caller_identity()["Arn"]
+
     def parameter(self, name: str) -> str:
         """The value that a stack published under /sagemaker-platform/local/NAME."""
         path = f"/sagemaker-platform/{ENVIRONMENT}/{name}"

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from local.cli import source as code
 from local.cli import workflow
 from local.cli.aws import Aws
 from local.cli.console import Steps, err
@@ -21,13 +22,20 @@ def train(
         Path,
         typer.Argument(help="A job request; docs/schemas/job-request.schema.json describes it."),
     ],
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the code, kept beside the model; an own image can run a script of it.",
+            show_default=False,
+        ),
+    ] = None,
     wait: Annotated[
         bool, typer.Option(help="Show the workflow until it ends, or only start it.")
     ] = True,
 ) -> None:
     """Train, register and deploy what a job request says."""
     aws = Aws()
-    execution = workflow.start(aws, read(aws, request))
+    execution = workflow.start(aws, with_origin(aws, read(aws, request), request, source))
     if not wait:
         typer.echo(execution)
         return
@@ -56,6 +64,25 @@ def read(aws: Aws, path: Path) -> dict[str, Any]:
             "A request is a JSON object; see docs/examples.",
         )
     return with_buckets(aws, document)
+
+
+def with_origin(
+    aws: Aws, request: dict[str, Any], path: Path, source: Path | None
+) -> dict[str, Any]:
+    """The request with who sends it, and with the code that it is made with.
+
+    What the request says of itself stays. Without a source, the commit is that of its own file.
+    """
+    filled = dict(request)
+    if source is not None:
+        archive = code.pack(source)
+        bucket, key = aws.parameter("storage/data-bucket"), code.key(archive)
+        aws.s3.put_object(Bucket=bucket, Key=key, Body=archive, ContentType="application/gzip")
+        filled["source"] = f"s3://{bucket}/{key}"
+    told = {"submitted_by": aws.caller(), **code.commit(source or path.absolute().parent)}
+    given = filled.get("provenance", {})
+    filled["provenance"] = told | given if isinstance(given, dict) else given
+    return filled
 
 
 def with_buckets(aws: Aws, request: Mapping[str, Any]) -> dict[str, Any]:

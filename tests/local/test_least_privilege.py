@@ -20,6 +20,8 @@ TRAINING_STATEMENTS = (
     "ListData",
     "ReadData",
     "WriteModels",
+    "FindCheckpoints",
+    "ReadCheckpoints",
     "DecryptData",
     "EncryptModels",
     "EncryptDisks",
@@ -100,11 +102,16 @@ def test_a_job_fails_with_the_action_that_its_role_lacks(platform: LocalPlatform
         "VolumeSizeInGB": 10,
         "VolumeKmsKeyId": platform.parameter("storage/key-arn"),
     }
+    models = platform.parameter("storage/models-bucket")
+    name = f"without-{sid.lower()}-{uuid4().hex[:8]}"
+    checkpoints = f"jobs/{name}/checkpoints"
+    platform.client("s3").put_object(Bucket=models, Key=f"{checkpoints}/one", Body=b"1")
+    changes = {
+        "ResourceConfig": resources,
+        "CheckpointConfig": {"S3Uri": f"s3://{models}/{checkpoints}"},
+    }
     with copy_without(platform, execution_role(platform), sid) as (role, lacking):
-        name = f"without-{sid.lower()}-{uuid4().hex[:8]}"
-        reason = outcome(
-            lambda: train(platform, name, "kmeans", role=role, ResourceConfig=resources)
-        )
+        reason = outcome(lambda: train(platform, name, "kmeans", role=role, **changes))
     assert any(action in reason for action in lacking), reason
 
 
@@ -199,8 +206,12 @@ def test_no_statement_of_what_watches_the_quotas_can_be_taken_away_unnoticed(
     assert unnoticed == []
 
 
+SOURCE = "sources/least/sourcedir.tar.gz"
+
+
 def request(data: str, rounds: int) -> dict[str, Any]:
     return {
+        "source": f"s3://{data.split('/')[2]}/{SOURCE}",
         "algorithm": "xgboost",
         "name": "least",
         "hyperparameters": {
@@ -306,6 +317,7 @@ def test_no_statement_of_the_workflow_can_be_taken_away_unnoticed(spare: LocalPl
     spare.client("s3").put_object(
         Bucket=bucket, Key="least/train/a.csv", Body=DIGITS.train.encode()
     )
+    spare.client("s3").put_object(Bucket=bucket, Key=SOURCE, Body=b"code")
     unnoticed, tried = [], 0
     for function, role in sorted(workflow_roles(spare).items()):
         for policy, statements in policies(spare, role).items():

@@ -45,6 +45,8 @@ def test_a_job_may_do_what_sagemaker_calls_for_it_and_no_more(
         "ListData": ["s3:ListBucket"],
         "ReadData": ["s3:GetObject"],
         "WriteModels": ["s3:PutObject"],
+        "FindCheckpoints": ["s3:ListBucket"],
+        "ReadCheckpoints": ["s3:GetObject"],
         "DecryptData": ["kms:Decrypt"],
         "EncryptModels": ["kms:Encrypt", "kms:GenerateDataKey"],
         "EncryptDisks": ["kms:CreateGrant"],

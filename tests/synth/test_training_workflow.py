@@ -129,7 +129,7 @@ def test_each_function_may_only_what_its_work_takes(template: Template) -> None:
     del allowed["Machine"]
     assert allowed == {
         "Validate": log | {"s3:ListBucket"},
-        "Train": log | rows | {"dynamodb:PutItem"} | write | begin | answer,
+        "Train": log | rows | {"dynamodb:PutItem", "s3:GetObject"} | write | begin | answer,
         "Complete": log | rows | {"sagemaker:DescribeTrainingJob"} | answer,
         "Sweep": log | rows | {"dynamodb:Query"} | begin | answer | {"states:SendTaskHeartbeat"},
         "Register": log
@@ -168,6 +168,7 @@ def test_every_statement_has_a_name_of_its_own(template: Template) -> None:
     [
         ("Train", "JobTable", "dynamodb"),
         ("Train", "WriteRecords", "s3"),
+        ("Train", "ReadSources", "s3"),
         ("Complete", "JobTable", "dynamodb"),
         ("Report", "TellTopic", "sns"),
     ],

@@ -15,14 +15,16 @@ MODELS = required(os.environ, "MODELS_BUCKET")
 
 
 def lambda_handler(event: dict[str, Any], context: object) -> None:
-    """Write down the request, keep the token and create the job.
+    """Write down the request, keep its code and the token, and create the job.
 
     The job's name and its row follow from the execution, so that a second call finds what the
     first one began. What SageMaker refuses fails the task with SageMaker's own words.
     """
     state = event["state"]
-    job = state["job"]
-    records.write(client("s3"), MODELS, job["name"], "request.json", records.text(job["request"]))
+    job, s3 = state["job"], client("s3")
+    records.write(s3, MODELS, job["name"], "request.json", records.text(job["request"]))
+    if source := job["request"].get("source"):
+        records.keep_source(s3, MODELS, job["name"], source)
     Lifecycle(
         JobTable(client("dynamodb"), TABLE), client("sagemaker"), client("stepfunctions")
     ).begin(

@@ -198,12 +198,93 @@ def test_a_content_type_that_the_algorithm_does_not_read_is_refused(platform: Pl
     assert "'image/png'" in refused(platform, document)
 
 
-@pytest.mark.parametrize("mode", ["Pipe", "FastFile"])
-def test_another_input_mode_is_refused_until_it_exists(platform: Platform, mode: str) -> None:
-    document = request()
-    document["channels"]["train"]["input_mode"] = mode
+def test_a_channel_says_how_its_data_come(platform: Platform) -> None:
+    document = request("kmeans")
+    document["channels"]["train"] |= {
+        "data_type": "AugmentedManifestFile",
+        "attribute_names": ["values", "label"],
+        "input_mode": "Pipe",
+        "record_wrapper": "RecordIO",
+        "compression": "Gzip",
+        "shuffle_seed": 7,
+    }
+    (channel,) = parameters(platform, document)["InputDataConfig"]
+    assert channel["DataSource"]["S3DataSource"]["S3DataType"] == "AugmentedManifestFile"
+    assert channel["DataSource"]["S3DataSource"]["AttributeNames"] == ["values", "label"]
+    assert channel["InputMode"] == "Pipe"
+    assert channel["RecordWrapperType"] == "RecordIO"
+    assert channel["CompressionType"] == "Gzip"
+    assert channel["ShuffleConfig"] == {"Seed": 7}
+
+
+def test_a_mode_that_the_algorithm_does_not_read_is_refused(platform: Platform) -> None:
+    document = request("ipinsights")
+    document["channels"]["train"]["input_mode"] = "Pipe"
     text = refused(platform, document)
-    assert f"channels.train.input_mode: found '{mode}'" in text and "'File'" in text
+    assert "input mode 'Pipe'" in text and "ipinsights takes File" in text
+
+
+def test_spot_keeps_checkpoints_beside_the_model_and_waits_twice_as_long(
+    platform: Platform,
+) -> None:
+    given = parameters(platform, request(spot=True))
+    assert given["EnableManagedSpotTraining"] is True
+    assert given["StoppingCondition"] == {
+        "MaxRuntimeInSeconds": 3600,
+        "MaxWaitTimeInSeconds": 7200,
+    }
+    name = given["TrainingJobName"]
+    assert given["CheckpointConfig"] == {"S3Uri": f"s3://models/jobs/{name}/checkpoints"}
+    given = parameters(platform, request(spot=True, max_wait_seconds=4000))
+    assert given["StoppingCondition"]["MaxWaitTimeInSeconds"] == 4000
+
+
+def test_spot_for_what_starts_anew_is_refused_above_an_hour(platform: Platform) -> None:
+    text = refused(platform, request("kmeans", spot=True))
+    assert text.startswith("max_wait_seconds: 7200 for kmeans") and "3600" in text
+    short = request("kmeans", spot=True, max_runtime_seconds=1800)
+    assert parameters(platform, short)["StoppingCondition"]["MaxWaitTimeInSeconds"] == 3600
+
+
+def own(**changes: Any) -> dict[str, Any]:
+    data = {"training": {"s3_uri": "s3://data/train/", "content_type": "text/csv"}}
+    return {"image": "forest:3", "channels": data, **changes}
+
+
+def test_an_own_image_is_taken_from_the_environments_registry_as_it_is(platform: Platform) -> None:
+    numbers = [{"name": "score", "regex": "score: ([0-9.]+)"}]
+    document = own(metric_definitions=numbers, hyperparameters={"depth": 3, "kind": "tall"})
+    job = compiled(platform, document)
+    given = job["parameters"]
+    assert_valid("CreateTrainingJob", given)
+    assert given["AlgorithmSpecification"] == {
+        "TrainingImage": f"{platform.image_registry}/forest:3",
+        "TrainingInputMode": "File",
+        "MetricDefinitions": [{"Name": "score", "Regex": "score: ([0-9.]+)"}],
+    }
+    assert given["HyperParameters"] == {"depth": "3", "kind": "tall"}
+    assert given["EnableNetworkIsolation"] is True
+    assert job["algorithm"] == "forest:3" and job["name"].startswith("dev-forest-")
+    assert parameters(platform, own(isolated=False))["EnableNetworkIsolation"] is False
+
+
+def test_a_script_comes_as_a_channel_so_that_it_needs_no_network(platform: Platform) -> None:
+    source = "s3://data/sources/0a1b/sourcedir.tar.gz"
+    document = own(source=source, entry_point="train.py", hyperparameters={"kind": "tall"})
+    given = parameters(platform, document)
+    assert_valid("CreateTrainingJob", given)
+    assert given["HyperParameters"] == {
+        "kind": '"tall"',
+        "sagemaker_program": '"train.py"',
+        "sagemaker_submit_directory": '"/opt/ml/input/data/code/sourcedir.tar.gz"',
+    }
+    code = given["InputDataConfig"][-1]
+    assert code["ChannelName"] == "code"
+    assert code["DataSource"]["S3DataSource"]["S3Uri"] == "s3://data/sources/0a1b/"
+    assert [location.key for location in locations(parse(document))] == [
+        "channels.training.s3_uri",
+        "source",
+    ]
 
 
 def test_a_gpu_where_none_can_be_used_is_refused(platform: Platform) -> None:

@@ -12,6 +12,7 @@ from moto import mock_aws
 
 from common import clients
 from common.settings import InvalidSettings
+from jobs.registration import package
 from jobs.request import InvalidRequest
 from jobs.settings import Platform
 from tests.unit.jobs.requests import complete, request
@@ -141,6 +142,40 @@ def test_training_writes_the_request_down_first_and_begins_the_job(
     assert (begun[0]["token"], begun[0]["execution"]) == ("t", EXECUTION)
     assert begun[0]["parameters"] == job["parameters"]
     assert json.loads(_read(aws, _keys(aws)["request.json"])) == job["request"]
+
+
+def test_the_code_of_a_job_is_kept_beside_its_model_and_linked_from_the_package(
+    aws: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.put_object(Bucket="data", Key="train/part-0", Body=b"1")
+    source = "s3://data/sources/0a1b/sourcedir.tar.gz"
+    with pytest.raises(InvalidRequest, match=r"^source: No S3 objects found"):
+        validate(request("kmeans", source=source))
+    aws.put_object(Bucket="data", Key="sources/0a1b/sourcedir.tar.gz", Body=b"code")
+    provenance = {"submitted_by": "arn:ann", "commit": "0123abc", "modified": True}
+    document = request("kmeans", source=source, provenance=provenance)
+    job = validate(document | {"register": {"group": "digits"}})
+    train = handler("train")
+    monkeypatch.setattr(train.Lifecycle, "begin", lambda self, **given: None)
+    train.lambda_handler({"token": "t", "state": {"job": job, "execution": EXECUTION}}, None)
+    key = f"jobs/{job['name']}/source/sourcedir.tar.gz"
+    assert _read(aws, key) == b"code"
+
+    training = {"job_arn": "arn:job", "model_data_url": "s3://models/m.tar.gz"}
+    made = package(
+        job, training, execution=EXECUTION, metrics_uri="m", request_uri="r", sample_uri=None
+    )
+    assert_valid("CreateModelPackage", made)
+    assert made["MetadataProperties"] == {"GeneratedBy": "arn:job", "CommitId": "0123abc"}
+    assert (
+        made["CustomerMetadataProperties"]
+        | {
+            "source": f"s3://models/{key}",
+            "commit": "0123abc (modified)",
+            "submitted_by": "arn:ann",
+        }
+        == made["CustomerMetadataProperties"]
+    )
 
 
 def test_the_result_is_published_and_given_out(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:

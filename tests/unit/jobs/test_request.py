@@ -40,14 +40,26 @@ def test_what_is_no_object_is_refused(document: object) -> None:
         ({"algoritm": "x"}, "algoritm", "did you mean algorithm?"),
         ({"instance_count": "2"}, "instance_count", "integer"),
         ({"instance_count": 0}, "instance_count", "greater than or equal to 1"),
-        ({"image": "own"}, "image", "'aws' or 'platform'"),
+        ({"image": "own"}, "image", "what matches"),
+        ({"image": "1.dkr.ecr.eu-west-1.amazonaws.com/x:1"}, "image", "what matches"),
+        ({"image": "forest:3"}, "algorithm", "leave one of them out"),
         ({"name": "a b"}, "name", "what matches"),
         ({"name": "a" * 41}, "name", "at most 40"),
         ({"hyperparameters": {"k": None}}, "hyperparameters.k", "number, text or list"),
         ({"instance_types": []}, "instance_types", "at least 1"),
         ({"tags": {"aws:x": "1"}}, "tags.aws:x", "choose another"),
-        ({"metric_definitions": []}, "metric_definitions", "later release"),
-        ({"spot": True}, "spot", "comes with a later release; allowed: false"),
+        ({"metric_definitions": []}, "metric_definitions", "only with an own image"),
+        ({"isolated": False}, "isolated", "only with an own image"),
+        ({"entry_point": "train.py"}, "entry_point", "only with an own image"),
+        ({"entry_point": "../train.py"}, "entry_point", "what matches"),
+        ({"source": "s3://data/code.tar.gz"}, "source", "what matches"),
+        ({"max_wait_seconds": 60}, "max_wait_seconds", "only when spot is true"),
+        (
+            {"spot": True, "max_runtime_seconds": 600, "max_wait_seconds": 500},
+            "max_wait_seconds",
+            "at least max_runtime_seconds, which is 600",
+        ),
+        ({"provenance": {"commit": "main"}}, "provenance.commit", "what matches"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_key_and_what_is_allowed(
@@ -62,8 +74,47 @@ def test_a_missing_key_says_what_is_wanted() -> None:
     document = request()
     del document["algorithm"]
     assert refused(document) == (
-        "algorithm: missing; wanted: One of SageMaker's built-in algorithms, such as `xgboost`."
+        "algorithm: missing; wanted: one of SageMaker's built-in algorithms, such as 'xgboost', or "
+        "an own image under image"
     )
+    del document["channels"]
+    assert refused(document).startswith("channels: missing; wanted: Inputs by the name")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"data_type": "AugmentedManifestFile"}, "attribute_names is missing"),
+        ({"attribute_names": ["a"]}, "allowed only beside 'AugmentedManifestFile'"),
+        ({"record_wrapper": "RecordIO"}, "allowed only beside 'Pipe'"),
+        ({"compression": "Gzip", "input_mode": "FastFile"}, "allowed only beside 'Pipe'"),
+    ],
+)
+def test_a_channel_whose_keys_do_not_fit_together_is_refused(
+    changes: dict[str, Any], says: str
+) -> None:
+    document = request("kmeans")
+    document["channels"]["train"] |= changes
+    text = refused(document)
+    assert text.startswith("channels.train: ") and says in text
+
+
+@pytest.mark.parametrize(
+    ("regex", "says"), [("(", "no regular expression"), ("score", "put the number in parentheses")]
+)
+def test_a_metric_that_finds_no_number_is_refused(regex: str, says: str) -> None:
+    document = request()
+    del document["algorithm"]
+    document |= {"image": "forest:3", "metric_definitions": [{"name": "score", "regex": regex}]}
+    text = refused(document)
+    assert text.startswith("metric_definitions.0: ") and says in text
+
+
+def test_code_and_a_channel_of_its_name_do_not_go_together() -> None:
+    document = request(image="forest:3", source="s3://data/sources/1/sourcedir.tar.gz")
+    del document["algorithm"]
+    document["channels"]["code"] = document["channels"]["train"]
+    assert "choose another name" in refused(document)
 
 
 def test_a_wrong_key_of_a_channel_is_named_with_those_that_are_allowed() -> None:
