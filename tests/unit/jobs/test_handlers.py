@@ -163,7 +163,12 @@ def test_the_code_of_a_job_is_kept_beside_its_model_and_linked_from_the_package(
 
     training = {"job_arn": "arn:job", "model_data_url": "s3://models/m.tar.gz"}
     made = package(
-        job, training, execution=EXECUTION, metrics_uri="m", request_uri="r", sample_uri=None
+        job,
+        training,
+        execution=EXECUTION,
+        metrics_uri="s3://m/m",
+        request_uri="s3://m/r",
+        sample_uri=None,
     )
     assert_valid("CreateModelPackage", made)
     assert made["MetadataProperties"] == {"GeneratedBy": "arn:job", "CommitId": "0123abc"}
