@@ -65,6 +65,7 @@ def _quotas(config: Environment) -> list[str]:
     used: dict[table.Use, set[str]] = {
         "training": set(config.training.instance_types),
         "endpoint": {endpoint.instance_type for endpoint in config.endpoints.values()},
+        "notebook": {notebook.instance_type for notebook in config.notebooks.values()},
     }
     return [
         name

@@ -15,6 +15,9 @@ WATCHED = [
     "ml.g5.xlarge for endpoint usage",
     "ml.m5.large for endpoint usage",
     "Number of instances across active endpoints",
+    "ml.m5.xlarge for notebook instance usage",
+    "ml.t3.medium for notebook instance usage",
+    "Total number of notebook instances",
 ]
 
 
@@ -164,7 +167,7 @@ def test_the_environment_file_says_at_which_percentage_it_is_told(
     environment: Mapping[str, Any], functions: Path
 ) -> None:
     governance = {**environment["governance"], "quota_alert_percent": 50}
-    without = {**environment, "endpoints": {}, "governance": governance}
+    without = {**environment, "endpoints": {}, "notebooks": {}, "governance": governance}
     alarms = _alarms(Template.from_stack(declare(without, functions)["governance"]))
     assert {name: alarm["Threshold"] for name, alarm in alarms.items()} == dict.fromkeys(
         WATCHED[:2], 50
