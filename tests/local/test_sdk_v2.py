@@ -1,9 +1,11 @@
 """The SageMaker Python SDK, version 2, unchanged."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.images import script_mode
 from tests.local import clients
 from tests.local.conftest import LocalPlatform
 
@@ -37,3 +39,12 @@ def test_xgboost_runs_in_the_generic_estimator_with_metrics_and_tags(found: Any)
     assert found["xgboost"]["right"] >= 0.95
     assert "train:mlogloss" in found["xgboost"]["metrics"]
     assert {"Key": "team", "Value": "clients"} in found["xgboost"]["tags"]
+
+
+def test_a_script_runs_in_an_image_of_ones_own(
+    platform: LocalPlatform, scientist_role: str, tmp_path: Path
+) -> None:
+    found = clients.answer(
+        platform, "sdk_v2/script_mode.py", tmp_path, script_mode.built(), scientist_role
+    )
+    assert found == {"status": "Completed", "result": {"lines": 3, "rate": 0.5}}
