@@ -22,7 +22,7 @@ READY := .venv/.python-ready node_modules/.node-ready
 # AWS's own clients, which the tests run: they fit neither each other nor this project.
 CLIENTS := $(patsubst tests/clients/%/uv.lock,.venv-clients/%/.ready,$(wildcard tests/clients/*/uv.lock))
 
-.PHONY: help setup demo test check clients functions synth bench clean
+.PHONY: help setup demo test check clients functions synth cost bench clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -88,6 +88,9 @@ synth: setup functions ## Synthesize every environment into cdk.out/NAME, with n
 		echo "synth: environments/$$name.yaml into cdk.out/$$name"; \
 		$(CDK) synth --quiet --strict --no-lookups -c environment=$$name -o cdk.out/$$name; \
 	done
+
+cost: synth ## Print what each environment costs a month when idle, line by line
+	@set -e; for name in $(ENVIRONMENTS); do .venv/bin/python scripts/cost.py cdk.out/$$name; done
 
 bench: setup functions ## Measure what the README reports, medians of five
 	@.venv/bin/python -m benchmarks

@@ -1,28 +1,15 @@
 """Print what a pull request changes, as Markdown: two cloud assemblies compared, stack by stack."""
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from stacks.assembly import NoAssembly, stacks
+
 CDK = Path(__file__).parents[1] / "node_modules" / ".bin" / "cdk"
-STACK = "aws:cloudformation:stack"
 NO_CHANGE = "There were no differences"
-
-
-def stacks(assembly: Path) -> dict[str, Path]:
-    """Path of the template of every stack in a synthesized assembly, by artifact id."""
-    path = assembly / "manifest.json"
-    if not path.exists():
-        sys.exit(f"{assembly} is no cloud assembly: it has no manifest.json")
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    return {
-        name: assembly / artifact["properties"]["templateFile"]
-        for name, artifact in manifest["artifacts"].items()
-        if artifact["type"] == STACK
-    }
 
 
 def sections(base: Path, head: Path) -> list[str]:
@@ -34,7 +21,7 @@ def sections(base: Path, head: Path) -> list[str]:
         empty = Path(folder) / "empty.json"
         empty.write_text('{"Resources": {}}', encoding="utf-8")
         for name in sorted(after):
-            text = _diff(head, name, before.get(name, empty))
+            text = _diff(head, name, before[name].path if name in before else empty)
             if NO_CHANGE not in text:
                 state = "changed" if name in before else "added"
                 found.append(f"### {name}: {state}\n\n```\n{text}\n```\n")
@@ -58,7 +45,10 @@ def main() -> None:
     parser.add_argument("head", type=Path, help="assembly of the branch that is merged")
     parser.add_argument("--title", help="first line of the output")
     given = parser.parse_args()
-    found = sections(given.base, given.head)
+    try:
+        found = sections(given.base, given.head)
+    except NoAssembly as error:
+        sys.exit(str(error))
     if given.title:
         print(f"## {given.title}\n")
     print("\n".join(found) if found else "No stack changes.\n")

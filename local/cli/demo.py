@@ -15,7 +15,8 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.markup import escape
 
-from local.cli import digits, prices, workflow
+from environments import prices
+from local.cli import digits, workflow
 from local.cli.aws import Aws
 from local.cli.console import Steps, itself, out
 from local.cli.digits import Digits

@@ -7,6 +7,9 @@ from aws_cdk import Stack
 from aws_cdk.assertions import Template
 from cdk_nag import AwsSolutionsChecks
 
+from environments.prices import prices
+from stacks.idle_cost import priced
+
 ROOT = Path(__file__).parents[2]
 PARTS = ["network", "storage", "images", "governance", "training"]
 PARTS += ["endpoint-digits", "endpoint-pinned", "development", "delivery"]
@@ -42,6 +45,14 @@ def test_the_stacks_are_those_of_the_design(stacks: dict[str, Stack]) -> None:
     assert [stacks[part].stack_name for part in PARTS] == [
         f"sagemaker-platform-test-{part}" for part in PARTS
     ]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_what_every_type_costs_at_rest_was_judged(
+    templates: dict[str, Template], part: str
+) -> None:
+    types = {one["Type"] for one in _resources(templates[part]).values()}
+    assert [kind for kind in sorted(types) if not priced(kind, prices())] == []
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -11,6 +11,9 @@ from cfnlint.config import ConfigMixIn
 from cfnlint.runner import Runner
 
 from environments.model import Environment, names
+from environments.prices import prices
+from stacks.assembly import stacks
+from stacks.idle_cost import ALWAYS, DEPLOYED, RUNNING, Line, lines, priced
 
 ROOT = Path(__file__).parents[2]
 UNPACKED = Path.home() / ".cache" / "aws" / "jsii" / "package-cache"
@@ -58,6 +61,49 @@ def test_an_environment_synthesizes_strictly_and_without_an_account(
     parts += ["delivery"] if config.delivery else []
     written = {path.name for path in synthesize(environment).glob("*.template.json")}
     assert written == {f"sagemaker-platform-{environment}-{part}.template.json" for part in parts}
+
+
+def _idle(assembly: Path) -> dict[str, Line]:
+    found = lines(((one.template(), one.region) for one in stacks(assembly).values()), prices())
+    return {f"{line.what}, {line.when}": line for line in found}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_every_type_of_resource_is_priced_or_known_to_be_free_at_rest(
+    synthesize: Callable[[str], Path], environment: str
+) -> None:
+    templates = [one.template() for one in stacks(synthesize(environment)).values()]
+    types = {one["Type"] for template in templates for one in template["Resources"].values()}
+    assert [kind for kind in sorted(types) if not priced(kind, prices())] == []
+    assert {line.when for line in _idle(synthesize(environment)).values()} <= {
+        ALWAYS,
+        DEPLOYED,
+        RUNNING,
+    }
+
+
+@pytest.mark.parametrize("environment", ["prod", "staging"])
+def test_a_private_network_without_notebooks_costs_nothing_by_the_hour(
+    synthesize: Callable[[str], Path], environment: str
+) -> None:
+    found = _idle(synthesize(environment)).values()
+    assert "gateway endpoint" in {line.what for line in found}
+    assert [line.what for line in found if line.when == ALWAYS and line.unit == "hour"] == []
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_endpoints_and_notebooks_of_the_file_are_in_its_idle_cost(
+    synthesize: Callable[[str], Path], environment: str
+) -> None:
+    config, found = Environment.load(environment), _idle(synthesize(environment))
+    prefix = f"sagemaker-platform-{environment}"
+    for name, endpoint in config.endpoints.items():
+        line = found[f"endpoint {prefix}-{name}: {endpoint.instance_type}, {DEPLOYED}"]
+        assert line.count == endpoint.instances.min
+    for name, notebook in config.notebooks.items():
+        assert f"notebook {prefix}-{name}: {notebook.instance_type}, {RUNNING}" in found
+        volume = found[f"notebook {prefix}-{name}: volume, kept while stopped, {ALWAYS}"]
+        assert volume.count == notebook.volume_gb
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod", "staging"])

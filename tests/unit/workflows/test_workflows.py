@@ -57,6 +57,14 @@ def test_zizmor_finds_nothing() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_a_reviewer_sees_the_idle_cost_beside_the_difference() -> None:
+    steps = _workflow("pull-request.yml")["jobs"]["synth"]["steps"]
+    difference, cost = steps[-2:]
+    assert "scripts/diff.py" in difference["run"]
+    assert "scripts/cost.py --markdown --base" in cost["run"]
+    assert '>> "$GITHUB_STEP_SUMMARY"' in cost["run"]
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_actions_are_pinned_to_a_commit_with_its_version_behind_it(name: str) -> None:
     lines = (FOLDER / name).read_text(encoding="utf-8").splitlines()
