@@ -1,0 +1,42 @@
+"""Sample notebooks are committed as somebody finds them who opens them for the first time."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[3] / "notebooks" / "samples"
+SAMPLES = sorted(FOLDER.rglob("*.ipynb"))
+LONGEST_CELL = 40
+
+
+def test_there_are_samples() -> None:
+    assert SAMPLES
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_a_sample_is_valid_and_committed_without_what_a_run_leaves(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
+    nbformat.validate(notebook)
+    assert notebook.nbformat == 4
+    assert notebook.metadata["kernelspec"] == {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    }
+    assert notebook.metadata["language_info"] == {"name": "python"}
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.outputs for cell in code] == [[]] * len(code)
+    assert [cell.execution_count for cell in code] == [None] * len(code)
+    assert [cell.metadata for cell in notebook.cells] == [{}] * len(notebook.cells)
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_a_sample_explains_itself_in_short_cells_and_ends_by_cleaning_up(path: Path) -> None:
+    cells = nbformat.read(path, as_version=4).cells
+    assert cells[0].cell_type == "markdown"
+    assert cells[0].source.startswith("# ")
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    assert max(len(source.splitlines()) for source in code) <= LONGEST_CELL
+    headings = [cell.source.splitlines()[0] for cell in cells if cell.cell_type == "markdown"]
+    assert headings[-1] == "## Clean up"
