@@ -1,5 +1,7 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -7,7 +9,16 @@ from moto import mock_aws
 from types_boto3_s3 import S3Client
 
 from local.sagemaker.service import SageMakerService
-from tests.unit.sagemaker.surroundings import BUCKET, REGION, TestAws, service
+from tests.unit.sagemaker.endpoint_support import Limited
+from tests.unit.sagemaker.surroundings import (
+    BUCKET,
+    LIMITS,
+    REGION,
+    TestAws,
+    TestRuntime,
+    archive,
+    service,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +49,29 @@ def sagemaker(aws: TestAws, bucket: S3Client, tmp_path: Path) -> Iterator[SageMa
     found.start()
     yield found
     found.close()
+
+
+@pytest.fixture
+def models(bucket: S3Client) -> None:
+    for name in ("one", "two"):
+        bucket.put_object(
+            Bucket=BUCKET, Key=f"models/{name}.tar.gz", Body=archive({"weights": name})
+        )
+
+
+@pytest.fixture
+def limited(aws: TestAws, bucket: S3Client, tmp_path: Path) -> Iterator[Limited]:
+    begun: list[SageMakerService] = []
+
+    def begin(**limits: Any) -> SageMakerService:
+        state = tmp_path / f"limited-{len(begun)}"
+        found = SageMakerService(
+            aws, state, runtime=TestRuntime(), limits=replace(LIMITS, **limits)
+        )
+        begun.append(found)
+        found.start()
+        return found
+
+    yield begin
+    for one in begun:
+        one.close()
