@@ -36,7 +36,7 @@ class NotebookFiles(Construct):
             self,
             "Files",
             path=str(folder),
-            exclude=["lifecycle", "**/__pycache__", "**/.ipynb_checkpoints", "*.md"],
+            exclude=["lifecycle", "**/__pycache__", "**/.ipynb_checkpoints"],
         )
 
     def read(self) -> Permission:

@@ -77,6 +77,9 @@ cloudformation_gaps
     `provisioners._S3_BUCKET_CONFIGURATIONS`: encryption, lifecycle, access logs, ownership and
     tags of buckets; a property that would be ignored is refused, and so is deleting a bucket
     with objects.
+cloudformation_network
+    `provisioners._RESOURCE_HANDLERS`, `_REPLACING_PROPERTIES` and `_STACK_TAG_PROPERTY`, and the
+    stores of `ec2`: flow logs, and the addresses of a VPC as an attribute.
 custom_resources
     `lambda_svc._execute_function_with_config_scope` and `cloudformation.custom_resource`: a
     function that failed answers with its error, in place of an hour's silence.

@@ -13,6 +13,7 @@ from local.emulator import (
     cloudformation_encryption,
     cloudformation_events,
     cloudformation_gaps,
+    cloudformation_network,
     cloudformation_notebooks,
     cloudformation_permissions,
     cloudformation_sagemaker,
@@ -49,6 +50,7 @@ def install(service: Any) -> None:
     cloudformation_notebooks.install(service, acting_key)
     cloudformation_scaling.install()
     cloudformation_gaps.install()
+    cloudformation_network.install()
     cloudformation_encryption.install()
     cloudformation_conditions.install()
     cloudformation_events.install()

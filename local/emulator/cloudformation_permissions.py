@@ -7,7 +7,12 @@ cannot finish without; a type that is not listed needs `service:VerbName` on all
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from local.emulator import cloudformation_notebooks, cloudformation_scaling, identity
+from local.emulator import (
+    cloudformation_network,
+    cloudformation_notebooks,
+    cloudformation_scaling,
+    identity,
+)
 from local.emulator.cloudformation_sagemaker import ARN_KINDS, REPLACING, arn_of
 from local.emulator.environment import ACCOUNT, REGION, ROOT_ACCESS_KEY
 
@@ -242,6 +247,28 @@ def _passing(
     return listed
 
 
+def _flow_log(operation: str, props: Props, name: str) -> Iterator[Needed]:
+    if operation == "delete":
+        yield "ec2:DeleteFlowLogs", _arn("ec2", f"vpc-flow-log/{name}"), {}
+        return
+    yield "ec2:CreateFlowLogs", _arn("ec2", "vpc-flow-log/*"), {}
+    yield (
+        "iam:PassRole",
+        str(props["DeliverLogsPermissionArn"]),
+        {"iam:PassedToService": "vpc-flow-logs.amazonaws.com"},
+    )
+
+
+def _in_network(kind: str, resource: str) -> Callable[[str, Props, str], Iterator[Needed]]:
+    """A type of EC2, by the word that its actions and the one that its ARNs have."""
+    return _simple(
+        f"ec2:Create{kind}",
+        f"ec2:Modify{kind}",
+        f"ec2:Delete{kind}",
+        lambda props, name: _arn("ec2", f"{resource}/*"),
+    )
+
+
 _PREFIXES = {
     "CloudWatch": "cloudwatch",
     "ECR": "ecr",
@@ -261,6 +288,26 @@ _LISTED: dict[str, Callable[[str, Props, str], Iterator[Needed]]] = {
         "cloudwatch:PutDashboard",
         "cloudwatch:DeleteDashboards",
         lambda props, name: f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/{name}",
+    ),
+    cloudformation_network.FLOW_LOG: _flow_log,
+    "AWS::EC2::VPC": _in_network("Vpc", "vpc"),
+    "AWS::EC2::VPCEndpoint": _simple(
+        "ec2:CreateVpcEndpoint",
+        "ec2:ModifyVpcEndpoint",
+        "ec2:DeleteVpcEndpoints",
+        lambda props, name: _arn("ec2", "vpc-endpoint/*"),
+    ),
+    "AWS::EC2::SecurityGroup": _simple(
+        "ec2:CreateSecurityGroup ec2:AuthorizeSecurityGroupEgress",
+        "ec2:AuthorizeSecurityGroupIngress ec2:AuthorizeSecurityGroupEgress",
+        "ec2:DeleteSecurityGroup",
+        lambda props, name: _arn("ec2", "security-group/*"),
+    ),
+    "AWS::EC2::SubnetRouteTableAssociation": _simple(
+        "ec2:AssociateRouteTable",
+        "ec2:ReplaceRouteTableAssociation",
+        "ec2:DisassociateRouteTable",
+        lambda props, name: _arn("ec2", "route-table/*"),
     ),
     "AWS::IAM::Role": _role,
     "AWS::IAM::Policy": _inline,

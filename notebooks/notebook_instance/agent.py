@@ -129,8 +129,9 @@ class Agent:
 def run(settings: Settings, places: Places) -> None:
     """Watch until the instance stops; a second agent of the same instance ends at once."""
     logging.basicConfig(
-        level=logging.INFO, stream=sys.stdout, format="%(asctime)s %(levelname)s %(message)s"
+        level=logging.WARNING, stream=sys.stdout, format="%(asctime)s %(levelname)s %(message)s"
     )
+    logger.setLevel(logging.INFO)
     with (places.delivered / "agent.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

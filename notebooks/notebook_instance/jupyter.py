@@ -92,7 +92,7 @@ def look(found: list[Server]) -> Kernels:
             last_kernel_activity=max(activity, default=0.0),
             terminal_activity=tuple(_seconds(one["last_activity"]) for one in terminals),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Unanswered(f"Jupyter answered something else: {error!r}") from error
 
 
