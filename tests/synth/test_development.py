@@ -10,7 +10,7 @@ from aws_cdk.assertions import Match, Template
 
 from sagemaker_constructs import notebook_permissions
 from sagemaker_constructs.notebook_files import MAX_CHARACTERS, NotebookFiles
-from tests.synth.conftest import ROOT
+from tests.synth.conftest import ROOT, declare
 
 PLAIN = "sagemaker-platform-test-plain"
 SHARED = "sagemaker-platform-test-shared"
@@ -209,6 +209,24 @@ def test_nothing_comes_into_a_notebook_and_only_https_leaves_it(
             ],
         },
     )
+
+
+def test_in_a_private_network_notebooks_have_the_same_endpoints_and_a_group_of_their_own(
+    environment: dict[str, Any], functions: Path
+) -> None:
+    stacks = declare({**environment, "network": {"mode": "private"}}, functions)
+    network = Template.from_stack(stacks["network"])
+    groups = network.find_resources("AWS::EC2::SecurityGroup").values()
+    assert {group["Properties"]["GroupDescription"] for group in groups} == {
+        "Endpoints of AWS services",
+        "Hosts of training jobs",
+        "Instances of endpoints",
+        "Notebook instances",
+    }
+    endpoints = network.find_resources("AWS::EC2::VPCEndpoint").values()
+    assert len(endpoints) == 8
+    assert {len(one["Properties"].get("SubnetIds", [1, 2])) for one in endpoints} == {2}
+    assert "development" in stacks
 
 
 def _scripts(template: Template) -> dict[str, str]:

@@ -18,7 +18,8 @@ BY_SAGEMAKER_ITSELF = {"cloudwatch", "ec2", "ecr", "kms", "logs"}
 @pytest.fixture(scope="module")
 def stacks(functions: Path) -> dict[str, Stack]:
     network = {"mode": "private", "cidr": "10.20.0.0/16"}
-    return declare({**ENVIRONMENT, "network": network}, functions)
+    # What notebooks add is tested in test_development.py.
+    return declare({**ENVIRONMENT, "network": network, "notebooks": {}}, functions)
 
 
 @pytest.fixture(scope="module")
