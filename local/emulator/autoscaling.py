@@ -8,13 +8,14 @@ import functools
 import json
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
 from local.emulator import services
 from local.emulator.environment import ACCOUNT, REGION
 from local.emulator.services import Response
+from local.emulator.state_keeper import Keeper
 
 NAME = "application-autoscaling"
 _TARGET = "AnyScaleFrontendService"
@@ -27,7 +28,13 @@ OFFERED = {
     "DescribeScalingPolicies": "shows what was put",
     "DeleteScalingPolicy": "forgets the policy",
 }
+_READING = "Describe"
+# What a target has that belongs to the process.
+_BACKEND = "applicationautoscaling_backend"
 _importing = threading.Lock()
+# What was kept, until moto is imported and takes it up; the call that notes a change.
+_kept: dict[str, list[dict[str, Any]]] = {}
+_noted: list[Callable[[], None]] = []
 
 
 class Refused(Exception):
@@ -45,6 +52,63 @@ def mount() -> None:
 
     iam_actions.SERVICE_TO_IAM_NAMESPACE[NAME] = NAME
     services.register(NAME, handler, target_prefix=f"{_TARGET}.")
+
+
+def keep(keeper: Keeper) -> None:
+    """Let targets and policies outlive this process."""
+    _noted[:] = [keeper.also(NAME, _save, _load)]
+
+
+def _save() -> dict[str, list[dict[str, Any]]]:
+    """Targets and policies as their fields: moto's objects hold its backend and its locks."""
+    if not _responses.cache_info().currsize:
+        return _kept
+    backend = _backend()
+    targets = [one for group in [*backend.targets.values()] for one in [*group.values()]]
+    return {
+        "targets": [
+            {name: value for name, value in vars(one).items() if name != _BACKEND}
+            for one in targets
+        ],
+        "policies": [{**vars(one)} for one in [*backend.policies.values()]],
+    }
+
+
+def _load(kept: dict[str, list[dict[str, Any]]] | None) -> None:
+    _kept.clear()
+    _kept.update(kept or {})
+    if _responses.cache_info().currsize:
+        _take_up()
+
+
+def _take_up() -> None:
+    """Give moto what was kept, in place of what it has."""
+    from moto.applicationautoscaling import models
+
+    backend = _backend()
+    backend.targets.clear()
+    backend.policies.clear()
+    for fields in _kept.get("targets", ()):
+        target = object.__new__(models.FakeScalableTarget)
+        vars(target).update(fields, **{_BACKEND: backend})
+        backend._add_scalable_target(target)
+    for fields in _kept.get("policies", ()):
+        policy = object.__new__(models.FakeApplicationAutoscalingPolicy)
+        vars(policy).update(fields)
+        key = policy.formulate_key(
+            policy.service_namespace,
+            policy.resource_id,
+            policy.scalable_dimension,
+            policy.policy_name,
+        )
+        backend.policies[key] = policy
+    _kept.clear()
+
+
+def _backend() -> Any:
+    from moto.applicationautoscaling import models
+
+    return models.applicationautoscaling_backends[ACCOUNT][REGION]
 
 
 def call(operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,6 +147,7 @@ def _responses() -> Any:
     finally:
         if real is None:
             del sys.modules["moto.ecs"]
+    _take_up()
     return ApplicationAutoScalingResponse
 
 
@@ -110,6 +175,9 @@ def _answer(target: str, body: bytes) -> Response:
     request = Request.from_primitives("POST", url, headers, body)
     try:
         status, out_headers, out = responses.dispatch(request, url, headers)
+        if not operation.startswith(_READING):
+            for note in _noted:
+                note()
     except Exception as error:
         from werkzeug.exceptions import HTTPException
 

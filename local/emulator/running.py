@@ -14,7 +14,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
-from local.emulator import cloudformation_recovery, identity, objects, recovery, sagemaker
+from local.emulator import (
+    autoscaling,
+    cloudformation_recovery,
+    identity,
+    objects,
+    recovery,
+    sagemaker,
+)
 from local.emulator.calls import CALLS
 from local.emulator.durable import durable
 from local.emulator.environment import HOST, Settings
@@ -76,6 +83,7 @@ def serve(settings: Settings, build: Callable[[Settings], Any] | None = None) ->
         install(service, settings, tokens)
         objects.install(keeper)
         cloudformation_recovery.install(keeper)
+        autoscaling.keep(keeper)
         keeper.restore()
     except StateRefused as error:
         sys.stderr.write(f"{error}\n")

@@ -221,7 +221,9 @@ def new_body_name() -> str:
 
 
 def _stamp() -> list[tuple[str, str]]:
-    return [("format", str(FORMAT)), ("ministack", importlib.metadata.version("ministack"))]
+    # Rows hold what these two have in memory.
+    versions = [(name, importlib.metadata.version(name)) for name in ("ministack", "moto")]
+    return [("format", str(FORMAT)), *versions]
 
 
 @contextmanager

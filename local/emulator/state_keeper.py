@@ -55,7 +55,10 @@ class Keeper:
     def also(
         self, name: str, save: Callable[[], Any], load: Callable[[Any], None]
     ) -> Callable[[], None]:
-        """Keep one more value; call what is returned when it may have changed."""
+        """Keep one more value; call what is returned when it may have changed.
+
+        `load` is given None for a value that was never written.
+        """
         self._extras[name] = save, load
         return lambda: self._extras_changed.add(name)
 
@@ -189,7 +192,8 @@ class Keeper:
         # An entry comes before its parts.
         for row_id in sorted(delta.rows, key=lambda one: one.part):
             if row_id.store == _EXTRA:
-                self._extras_changed.add(row_id.key)
+                row = self._file.row(row_id)
+                self._extras[row_id.key][1](None if row is None else read(row.value))
                 continue
             store = self._stores[row_id.store]
             if store.held(row_id):

@@ -175,6 +175,54 @@ def test_an_execution_that_ran_has_failed_and_says_why(tmp_path: Path) -> None:
         assert last["type"] == "ExecutionFailed"
 
 
+def test_scaling_comes_back_and_a_refused_change_of_it_is_none(tmp_path: Path) -> None:
+    variant = {
+        "ServiceNamespace": "sagemaker",
+        "ResourceId": "endpoint/e/variant/main",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+    }
+    tracking = {
+        "TargetValue": 70.0,
+        "PredefinedMetricSpecification": {
+            "PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"
+        },
+    }
+
+    def found(server: Server) -> list[Any]:
+        scaling = server.client("application-autoscaling")
+        return [
+            scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"],
+            scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"],
+        ]
+
+    def prepare(server: Server) -> list[Any]:
+        scaling = server.client("application-autoscaling", config=ONCE)
+        scaling.register_scalable_target(**variant, MinCapacity=1, MaxCapacity=3)
+        scaling.put_scaling_policy(
+            **variant,
+            PolicyName="p",
+            PolicyType="TargetTrackingScaling",
+            TargetTrackingScalingPolicyConfiguration=tracking,
+        )
+        process = psutil.Process(server.process.pid)
+        process.rlimit(psutil.RLIMIT_FSIZE, (4096, psutil.RLIM_INFINITY))
+        with pytest.raises(ClientError, match="could not write its state"):
+            scaling.register_scalable_target(**variant, MinCapacity=1, MaxCapacity=9)
+        return found(server)
+
+    port = free_port()
+    with serving(tmp_path, port) as server:
+        made = prepare(server)
+        assert (made[0][0]["MaxCapacity"], made[1][0]["PolicyName"]) == (3, "p")
+    with serving(tmp_path, port) as server:
+        assert found(server) == made
+        scaling = server.client("application-autoscaling")
+        scaling.delete_scaling_policy(**variant, PolicyName="p")
+        scaling.deregister_scalable_target(**variant)
+    with serving(tmp_path, port) as server:
+        assert found(server) == [[], []]
+
+
 def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     long, port = random.Random(4).randbytes(300_000), free_port()
     with serving(tmp_path, port) as server:
