@@ -21,18 +21,18 @@ from botocore.exceptions import BotoCoreError, HTTPClientError
 from local.platform import credentials, lifecycle, server
 from local.platform.home import Home
 from local.platform.progress import Silent
-from tests.local.conftest import SMP, LocalPlatform, free_port, role_for_hosting, run_smp
+from tests.local.conftest import SMP, TRUST, LocalPlatform, free_port, role_for_hosting, run_smp
+from tests.local.kills.sequences import Executions, Jobs, Messages, Packages
+from tests.local.kills.stacks import Stacks
 from tests.local.kills.workload import (
     Actor,
-    Executions,
+    Alarms,
+    Functions,
     Items,
-    Jobs,
-    Messages,
     Objects,
-    Packages,
     Parameters,
     Roles,
-    Stacks,
+    Rules,
 )
 from tests.local.support import DIGITS, train, until
 
@@ -40,6 +40,8 @@ KILLS = int(os.environ.get("SMP_KILLS", "50"))
 SEED = int(os.environ.get("SMP_KILL_SEED", str(time.time_ns() % 1_000_000)))
 # So many kills, at the end, meet a platform that serves an endpoint; each of them starts it anew.
 SERVING = 10
+# And so many, a notebook.
+NOTEBOOK = 2
 # Of the local environment.
 STACKS = 6
 
@@ -113,6 +115,31 @@ def answers(platform: LocalPlatform) -> Any:
     return json.loads(answer["Body"].read())
 
 
+def notebook(platform: LocalPlatform) -> Path:
+    """Start a notebook instance, and give its volume."""
+    made = platform.client("iam").create_role(
+        RoleName="kill-notebook", AssumeRolePolicyDocument=json.dumps(TRUST)
+    )
+    platform.client("sagemaker").create_notebook_instance(
+        NotebookInstanceName="kill-notebook",
+        InstanceType="ml.t3.medium",
+        RoleArn=made["Role"]["Arn"],
+    )
+    assert notebook_in_service(platform)
+    return platform.home / "state/sagemaker/notebooks/kill-notebook/home/SageMaker"
+
+
+def notebook_in_service(platform: LocalPlatform) -> bool:
+    sagemaker = platform.client("sagemaker")
+
+    def look() -> bool:
+        found = sagemaker.describe_notebook_instance(NotebookInstanceName="kill-notebook")
+        assert found["NotebookInstanceStatus"] != "Failed", found["FailureReason"]
+        return bool(found["NotebookInstanceStatus"] == "InService")
+
+    return until(look, "the notebook", 90)
+
+
 def work(actor: Actor, chance: random.Random, ended: threading.Event, wrong: list[str]) -> None:
     """Act until the server is gone."""
     while not ended.is_set():
@@ -131,12 +158,16 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_half_made(
     print(f"SMP_KILL_SEED={SEED}")
     chance = random.Random(SEED)
     before = None
-    jobs = Jobs(doomed, "kill-jobs")
+    jobs, functions = Jobs(doomed, "kill-jobs"), Functions(doomed, "kill-functions")
+    volume = None
     actors: list[Actor] = [
         Objects(doomed, "kill-objects"),
         Parameters(doomed, "kill-parameters"),
         Items(doomed, "kill-items"),
         Roles(doomed, "kill-roles"),
+        Alarms(doomed, "kill-alarms"),
+        Rules(doomed, "kill-rules"),
+        functions,
         Messages(doomed, "kill-messages"),
         Executions(doomed, "kill-executions"),
         Packages(doomed, "kill-packages", model["ModelArtifacts"]["S3ModelArtifacts"]),
@@ -149,6 +180,9 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_half_made(
                 EndpointName="steady", EndpointConfigName="steady"
             )
             before = answers(doomed)
+        if number == max(KILLS - NOTEBOOK, 1):
+            volume = notebook(doomed)
+            (volume / "mine.ipynb").write_text("{}")
         ended, wrong = threading.Event(), list[str]()
         threads = [
             threading.Thread(target=work, args=(one, random.Random(chance.random()), ended, wrong))
@@ -175,6 +209,10 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_half_made(
             assert answers(doomed) == before, told
     assert jobs.cut_off, "no kill met a job that ran"
     assert answers(doomed) == before
+    assert notebook_in_service(doomed)
+    assert volume
+    assert (volume / "mine.ipynb").read_text() == "{}"
+    assert functions.answers() == functions.known
     with urllib.request.urlopen(f"{doomed.endpoint_url}/_smp/state") as found:
         assert json.load(found) == {"missed": [], "failure": ""}
     result = doomed.smp("status")

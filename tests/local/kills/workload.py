@@ -4,20 +4,17 @@ A call that the kill cut off may have happened or not, so each actor keeps the o
 hand, and takes for the truth what it finds afterwards; a third thing is an error.
 """
 
-import functools
 import hashlib
+import io
 import json
 import random
-import time
+import zipfile
 from abc import ABC, abstractmethod
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from tests.local.conftest import LocalPlatform
-from tests.local.support import ALGORITHMS, job_request, until
 
-CUT_OFF = "The local platform was stopped"
+FUNCTION = "import os\n\ndef handler(event, context):\n    return os.environ['VALUE']\n"
 
 
 class Actor(ABC):
@@ -190,12 +187,12 @@ class Roles(Mapping):
                 "Action": "sts:AssumeRole",
             }
             try:
-                self.iam.create_role(RoleName=key, AssumeRolePolicyDocument=_policy(trust))
+                self.iam.create_role(RoleName=key, AssumeRolePolicyDocument=policy(trust))
             except self.iam.exceptions.EntityAlreadyExistsException:
                 # A kill between the two calls left the role alone.
                 assert self.found().get(key) is None
         allowed = {"Sid": value, "Effect": "Allow", "Action": "s3:ListBucket", "Resource": "*"}
-        self.iam.put_role_policy(RoleName=key, PolicyName="policy", PolicyDocument=_policy(allowed))
+        self.iam.put_role_policy(RoleName=key, PolicyName="policy", PolicyDocument=policy(allowed))
 
     def delete(self, key: str) -> None:
         self.iam.delete_role_policy(RoleName=key, PolicyName="policy")
@@ -205,301 +202,131 @@ class Roles(Mapping):
         for number in range(self.keys):
             key = f"{self.name}-{number}"
             try:
-                policy = self.iam.get_role_policy(RoleName=key, PolicyName="policy")
+                held = self.iam.get_role_policy(RoleName=key, PolicyName="policy")
             except self.iam.exceptions.NoSuchEntityException:
                 continue
-            found[key] = policy["PolicyDocument"]["Statement"][0]["Sid"]
+            found[key] = held["PolicyDocument"]["Statement"][0]["Sid"]
         return found
 
 
-class Messages(Actor):
-    """Publishes to a topic that a queue subscribes to."""
+class Alarms(Mapping):
+    """Alarms on a metric."""
 
-    def __init__(self, platform: LocalPlatform, name: str) -> None:
-        super().__init__(platform, name)
-        self.sns, self.sqs = platform.client("sns"), platform.client("sqs")
-        self.queue = self.sqs.create_queue(QueueName=name)["QueueUrl"]
-        allowed = {
+    keys = 3
+
+    def make(self) -> None:
+        self.metrics = self.platform.client("cloudwatch")
+
+    def value(self, chance: random.Random) -> Any:
+        return float(chance.randrange(10**6))
+
+    def put(self, key: str, value: Any) -> None:
+        self.metrics.put_metric_alarm(
+            AlarmName=key,
+            Namespace=self.name,
+            MetricName="Errors",
+            Statistic="Sum",
+            Period=60,
+            EvaluationPeriods=1,
+            ComparisonOperator="GreaterThanThreshold",
+            Threshold=value,
+        )
+
+    def delete(self, key: str) -> None:
+        self.metrics.delete_alarms(AlarmNames=[key])
+
+    def found(self) -> dict[str, Any]:
+        alarms = self.metrics.describe_alarms(AlarmNamePrefix=f"{self.name}-")["MetricAlarms"]
+        return {one["AlarmName"]: one["Threshold"] for one in alarms}
+
+
+class Rules(Mapping):
+    """Rules on a schedule, each with a target."""
+
+    keys = 3
+
+    def make(self) -> None:
+        self.events = self.platform.client("events")
+        queue = self.platform.client("sqs").create_queue(QueueName=self.name)["QueueUrl"]
+        self.target = f"arn:aws:sqs:us-east-1:000000000000:{queue.rpartition('/')[2]}"
+
+    def value(self, chance: random.Random) -> Any:
+        return str(chance.randrange(10**6))
+
+    def put(self, key: str, value: Any) -> None:
+        if key not in self.known:
+            self.events.put_rule(Name=key, ScheduleExpression="rate(1 day)")
+        target = {"Id": "queue", "Arn": self.target, "Input": json.dumps(value)}
+        self.events.put_targets(Rule=key, Targets=[target])
+
+    def delete(self, key: str) -> None:
+        self.events.remove_targets(Rule=key, Ids=["queue"])
+
+    def found(self) -> dict[str, Any]:
+        found = {}
+        for rule in self.events.list_rules(NamePrefix=f"{self.name}-")["Rules"]:
+            assert rule["ScheduleExpression"] == "rate(1 day)"
+            for target in self.events.list_targets_by_rule(Rule=rule["Name"])["Targets"]:
+                found[rule["Name"]] = json.loads(target["Input"])
+        return found
+
+
+class Functions(Mapping):
+    """Functions, which tell when they are called what they are configured to."""
+
+    keys = 2
+
+    def make(self) -> None:
+        self.functions = self.platform.client("lambda")
+        iam = self.platform.client("iam")
+        trust = {
             "Effect": "Allow",
-            "Principal": {"Service": "sns.amazonaws.com"},
-            "Action": "sqs:SendMessage",
-            "Resource": "*",
+            "Principal": {"Service": "lambda.amazonaws.com"},
+            "Action": "sts:AssumeRole",
         }
-        self.sqs.set_queue_attributes(QueueUrl=self.queue, Attributes={"Policy": _policy(allowed)})
-        self.topic = self.sns.create_topic(Name=name)["TopicArn"]
-        arn = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["QueueArn"])
-        self.sns.subscribe(
-            TopicArn=self.topic, Protocol="sqs", Endpoint=arn["Attributes"]["QueueArn"]
-        )
-        self.published: set[str] = set()
-        self.count = 0
+        made = iam.create_role(RoleName=self.name, AssumeRolePolicyDocument=policy(trust))
+        self.role = made["Role"]["Arn"]
+        package = io.BytesIO()
+        with zipfile.ZipFile(package, "w") as archive:
+            archive.writestr("index.py", FUNCTION)
+        self.package = package.getvalue()
 
-    def act(self, chance: random.Random) -> None:
-        self.count += 1
-        self.sns.publish(TopicArn=self.topic, Message=str(self.count))
-        self.published.add(str(self.count))
+    def value(self, chance: random.Random) -> Any:
+        return str(chance.randrange(10**6))
 
-    def verify(self) -> None:
-        received = set()
-        while found := self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get(
-            "Messages"
-        ):
-            for one in found:
-                received.add(json.loads(one["Body"])["Message"])
-                self.sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=one["ReceiptHandle"])
-        assert received - self.published <= {str(self.count)}
-        assert self.published <= received
-        self.published = set()
-
-
-class Executions(Actor):
-    """Starts executions of a state machine; the kill ends those that run."""
-
-    def __init__(self, platform: LocalPlatform, name: str) -> None:
-        super().__init__(platform, name)
-        self.states = platform.client("stepfunctions")
-        definition = {"StartAt": "Done", "States": {"Done": {"Type": "Pass", "End": True}}}
-        self.machine = self.states.create_state_machine(
-            name=name,
-            definition=json.dumps(definition),
-            roleArn=platform.parameter("training/execution-role-arn"),
-        )["stateMachineArn"]
-        self.started: list[str] = []
-
-    def act(self, chance: random.Random) -> None:
-        arn = self.states.start_execution(stateMachineArn=self.machine)["executionArn"]
-        self.started.append(arn)
-        time.sleep(chance.random() / 10)
-
-    def verify(self) -> None:
-        for arn in self.started:
-            found = until(functools.partial(self._ended, arn), f"the end of {arn}")
-            assert found
-            if found["status"] != "SUCCEEDED":
-                assert (found["status"], found["cause"]) == (
-                    "FAILED",
-                    "The local platform was stopped while the execution ran.",
-                )
-        self.started = []
-
-    def _ended(self, arn: str) -> dict[str, Any] | None:
-        found: dict[str, Any] = self.states.describe_execution(executionArn=arn)
-        return found if found["status"] != "RUNNING" else None
-
-
-class Packages(Actor):
-    """Registers versions of a model, and approves them."""
-
-    def __init__(self, platform: LocalPlatform, name: str, model: str) -> None:
-        super().__init__(platform, name)
-        self.model = model
-        self.sagemaker = platform.client("sagemaker")
-        self.sagemaker.create_model_package_group(ModelPackageGroupName=name)
-        self.known: dict[str, str] = {}
-        self.approving = ""
-        self.creating = False
-
-    def act(self, chance: random.Random) -> None:
-        pending = [arn for arn, status in self.known.items() if status != "Approved"]
-        if pending and chance.random() < 0.5:
-            self.approving = chance.choice(pending)
-            self.sagemaker.update_model_package(
-                ModelPackageArn=self.approving, ModelApprovalStatus="Approved"
-            )
-            self.known[self.approving], self.approving = "Approved", ""
+    def put(self, key: str, value: Any) -> None:
+        environment = {"Variables": {"VALUE": value}}
+        if key in self.known:
+            self.functions.update_function_configuration(FunctionName=key, Environment=environment)
             return
-        self.creating = True
-        containers = [{"Image": ALGORITHMS["kmeans"]["image"], "ModelDataUrl": self.model}]
-        arn = self.sagemaker.create_model_package(
-            ModelPackageGroupName=self.name,
-            InferenceSpecification={
-                "Containers": containers,
-                "SupportedContentTypes": ["text/csv"],
-                "SupportedResponseMIMETypes": ["application/json"],
-            },
-        )["ModelPackageArn"]
-        self.known[arn], self.creating = "PendingManualApproval", False
-
-    def verify(self) -> None:
-        pages = self.sagemaker.get_paginator("list_model_packages").paginate(
-            ModelPackageGroupName=self.name
+        self.functions.create_function(
+            FunctionName=key,
+            Runtime="python3.13",
+            Handler="index.handler",
+            Role=self.role,
+            Code={"ZipFile": self.package},
+            Environment=environment,
         )
-        found = {
-            one["ModelPackageArn"]: one["ModelApprovalStatus"]
+
+    def delete(self, key: str) -> None:
+        self.functions.delete_function(FunctionName=key)
+
+    def found(self) -> dict[str, Any]:
+        pages = self.functions.get_paginator("list_functions").paginate()
+        return {
+            one["FunctionName"]: one["Environment"]["Variables"]["VALUE"]
             for page in pages
-            for one in page["ModelPackageSummaryList"]
+            for one in page["Functions"]
+            if one["FunctionName"].startswith(f"{self.name}-")
         }
-        assert len(found.keys() - self.known.keys()) <= self.creating
-        if self.approving:
-            self.known[self.approving] = found[self.approving]
-        self.approving, self.creating = "", False
-        assert {arn: found.get(arn) for arn in self.known} == self.known
-        self.known = found
 
-
-class Jobs(Actor):
-    """Begins a training job now and then; the kill fails the one that runs."""
-
-    def __init__(self, platform: LocalPlatform, name: str) -> None:
-        super().__init__(platform, name)
-        self.sagemaker = platform.client("sagemaker")
-        self.request = job_request(platform, name, "kmeans")
-        self.begun: list[str] = []
-        self.in_hand = ""
-        self.count = 0
-        self.cut_off = 0
-
-    def act(self, chance: random.Random) -> None:
-        if chance.random() < 0.3:
-            self.count += 1
-            self.in_hand = name = f"{self.name}-{self.count}"
-            self.sagemaker.create_training_job(**{**self.request, "TrainingJobName": name})
-            self.begun.append(name)
-            self.in_hand = ""
-        time.sleep(0.2)
-
-    def verify(self) -> None:
-        if self.in_hand and _exists(
-            lambda: self.sagemaker.describe_training_job(TrainingJobName=self.in_hand)
-        ):
-            self.begun.append(self.in_hand)
-        for name in self.begun:
-            job = self.sagemaker.describe_training_job(TrainingJobName=name)
-            if job["TrainingJobStatus"] != "Completed":
-                assert job["TrainingJobStatus"] == "Failed", job
-                assert CUT_OFF in job["FailureReason"]
-                self.cut_off += 1
-        self.begun, self.in_hand = [], ""
-
-
-class Stacks(Actor):
-    """Creates, updates and deletes a stack whose resources are of several services."""
-
-    def __init__(self, platform: LocalPlatform, name: str) -> None:
-        super().__init__(platform, name)
-        self.stacks = platform.client("cloudformation")
-        self.ssm = platform.client("ssm")
-        self.sagemaker = platform.client("sagemaker")
-        # The value that the stack has when nothing is in hand; None when there is no stack.
-        self.known: str | None = None
-        self.in_hand: list[str | None] = []
-
-    def template(self) -> str:
-        resources = {
-            "Parameter": {
-                "Type": "AWS::SSM::Parameter",
-                "Properties": {
-                    "Name": f"/{self.name}",
-                    "Type": "String",
-                    "Value": {"Ref": "Value"},
-                },
-            },
-            "Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": self.name}},
-            "Group": {
-                "Type": "AWS::SageMaker::ModelPackageGroup",
-                "DependsOn": ["Parameter"],
-                "Properties": {"ModelPackageGroupName": self.name},
-            },
-            "Topic": {
-                "Type": "AWS::SNS::Topic",
-                "DependsOn": ["Group"],
-                "Properties": {"DisplayName": {"Ref": "Value"}},
-            },
+    def answers(self) -> dict[str, Any]:
+        """What each says when it is called."""
+        return {
+            key: json.load(self.functions.invoke(FunctionName=key)["Payload"]) for key in self.known
         }
-        outputs = {
-            "Out": {"Value": {"Ref": "Parameter"}, "Export": {"Name": f"{self.name}-export"}}
-        }
-        document = {
-            "Parameters": {"Value": {"Type": "String"}},
-            "Resources": resources,
-            "Outputs": outputs,
-        }
-        return json.dumps(document)
-
-    def act(self, chance: random.Random) -> None:
-        value = None if self.known and chance.random() < 0.4 else str(chance.randrange(10**6))
-        self.in_hand = [self.known, value]
-        given = {
-            "StackName": self.name,
-            "TemplateBody": self.template(),
-            "Parameters": [{"ParameterKey": "Value", "ParameterValue": value}],
-        }
-        if value is None:
-            self.stacks.delete_stack(StackName=self.name)
-        elif self.known is None:
-            self.stacks.create_stack(**given)
-        else:
-            self.stacks.update_stack(**given)
-        status = self.settled()
-        assert status in (None, "CREATE_COMPLETE", "UPDATE_COMPLETE"), status
-        self.known, self.in_hand = value, []
-
-    def settled(self) -> str | None:
-        def look() -> list[str | None]:
-            try:
-                found = self.stacks.describe_stacks(StackName=self.name)["Stacks"][0]
-            except ClientError as error:
-                assert "does not exist" in str(error), error
-                return [None]
-            status = str(found["StackStatus"])
-            return [] if status.endswith("_IN_PROGRESS") else [status]
-
-        return until(look, f"the end of what {self.name} is doing")[0]
-
-    def verify(self) -> None:
-        status = self.settled()
-        if status == "ROLLBACK_COMPLETE":
-            # Of a create that was cut off nothing is left; whoever wants it makes it again.
-            assert self._there() == [], self._story()
-            self.stacks.delete_stack(StackName=self.name)
-            status = self.settled()
-        assert status in (
-            *(None, "CREATE_COMPLETE", "UPDATE_COMPLETE"),
-            *("UPDATE_ROLLBACK_COMPLETE",),
-        ), status
-        value = None
-        if status:
-            stack = self.stacks.describe_stacks(StackName=self.name)["Stacks"][0]
-            value = stack["Parameters"][0]["ParameterValue"]
-            assert self.ssm.get_parameter(Name=f"/{self.name}")["Parameter"]["Value"] == value
-        everything = ["parameter", "queue", "group", "export"]
-        assert self._there() == (everything if status else []), self._story()
-        assert value in (self.in_hand or [self.known]), (value, self._story())
-        self.known, self.in_hand = value, []
-
-    def _story(self) -> str:
-        """What the stack was doing, and what became of it."""
-        events = self.stacks.describe_stack_events(StackName=self.name)["StackEvents"]
-        lines = [
-            f"{one['ResourceType']} {one['ResourceStatus']} {one.get('ResourceStatusReason', '')}"
-            for one in reversed(events)
-        ]
-        return "\n".join([f"{self.known} {self.in_hand} {self._there()}", *lines])
-
-    def _there(self) -> list[str]:
-        exports = self.stacks.list_exports()["Exports"]
-        looks = {
-            "parameter": lambda: self.ssm.get_parameter(Name=f"/{self.name}"),
-            "queue": lambda: self.platform.client("sqs").get_queue_url(QueueName=self.name),
-            "group": lambda: self.sagemaker.describe_model_package_group(
-                ModelPackageGroupName=self.name
-            ),
-        }
-        there = [what for what, look in looks.items() if _exists(look)]
-        exported = any(one["Name"] == f"{self.name}-export" for one in exports)
-        return [*there, *(["export"] if exported else [])]
 
 
-def _policy(statement: dict[str, Any]) -> str:
+def policy(statement: dict[str, Any]) -> str:
+    """A policy of one statement."""
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-
-
-def _exists(look: Any) -> bool:
-    try:
-        look()
-    except ClientError as error:
-        code, text = error.response["Error"]["Code"], str(error)
-        known = ("NotFound" in code, "NonExistent" in code, "does not exist" in text)
-        assert any(known) or "resource not found" in text, error
-        return False
-    return True
