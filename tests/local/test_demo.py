@@ -1,9 +1,11 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.local import samples
 from tests.local.conftest import LocalPlatform
 from tests.local.support import ended, heard
 
@@ -218,3 +220,32 @@ def test_a_deployment_over_the_endpoints_quota_is_told_and_leaves_what_serves(
     message = heard(platform, alerts, "Quota hit", quota)["Message"]
     assert "asked by: sagemaker-platform-local-digits, for 1 Instances" in message
     assert "--quota-code L-" in message
+
+
+def test_the_sample_deploys_asks_and_tells_how_to_end_the_endpoint(
+    platform: LocalPlatform, tmp_path: Path
+) -> None:
+    with samples.desk(platform) as desk:
+        accuracy, package, command = desk.run(
+            "4_deploy_and_invoke.ipynb", tmp_path, "[accuracy, result['model_package_arn'], end]"
+        )
+    assert accuracy >= 0.95
+    assert served(platform) == package
+    assert samples.left(platform, "local-deploy") == []
+
+    # What the sample says ends the endpoint, by whoever may change its stack.
+    said = re.search(r"--stack-name (\S+) .*ParameterKey=(\S+),ParameterValue=(\S+)", command)
+    assert said
+    stack, key, value = said.groups()
+    cloudformation = platform.client("cloudformation")
+    cloudformation.update_stack(
+        StackName=stack,
+        UsePreviousTemplate=True,
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value}],
+    )
+    cloudformation.get_waiter("stack_update_complete").wait(
+        StackName=stack, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    endpoints = platform.client("sagemaker").list_endpoints()["Endpoints"]
+    assert "sagemaker-platform-local-digits" not in {one["EndpointName"] for one in endpoints}

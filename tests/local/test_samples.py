@@ -39,3 +39,19 @@ def test_tuning_by_hand_chooses_the_setting_with_the_least_loss(
     assert best == min(losses, key=lambda one: one[1])[0]
     assert accuracy >= 0.93
     assert samples.left(platform, "local-tune") == []
+
+
+def test_a_job_that_would_run_for_long_is_stopped_and_its_cost_told(
+    platform: LocalPlatform, desk: samples.Desk, tmp_path: Path
+) -> None:
+    job, paid, at_most, cause = desk.run(
+        "5_costs_and_how_to_stop.ipynb",
+        tmp_path,
+        "[[name, job['TrainingJobStatus']], cost(job), at_most, state['cause']]",
+    )
+    described = platform.client("sagemaker").describe_training_job(TrainingJobName=job[0])
+    assert job[1] == described["TrainingJobStatus"] == "Stopped"
+    assert 0 < paid < at_most
+    assert paid == pytest.approx(described["BillableTimeInSeconds"] * 0.115 / 3600)
+    assert "somebody stopped the job" in cause
+    assert samples.left(platform, "too-long") == []
