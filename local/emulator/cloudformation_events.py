@@ -28,6 +28,7 @@ def install() -> None:
         physical_id: str = "",
         detailed_status: str = "",
     ) -> None:
+        physical_id = physical_id or _known_id(stack_name, logical_id)
         add(
             stack_id,
             stack_name,
@@ -45,7 +46,7 @@ def install() -> None:
             {
                 "stack-id": stack_id,
                 "logical-resource-id": logical_id,
-                "physical-resource-id": physical_id or "",
+                "physical-resource-id": physical_id,
                 "status-details": {"status": status, "status-reason": reason or ""},
                 "resource-type": resource_type,
                 "client-request-token": "",
@@ -53,6 +54,14 @@ def install() -> None:
         )
 
     stacks._add_event = added
+
+
+def _known_id(stack_name: str, logical_id: str) -> str:
+    """The id of a resource that is there: ministack leaves it out when its update fails."""
+    from ministack.services import cloudformation
+
+    resources = (cloudformation._stacks.get(stack_name) or {}).get("_resources", {})
+    return str(resources.get(logical_id, {}).get("PhysicalResourceId") or "")
 
 
 def _send(stack_id: str, detail: dict[str, Any]) -> None:

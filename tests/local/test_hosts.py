@@ -68,7 +68,7 @@ def test_two_hosts_train_one_model_as_good_as_that_of_one(
 def test_spot_training_that_is_interrupted_ends_with_all_its_rounds(
     platform: LocalPlatform, training_role: str, tmp_path: Path
 ) -> None:
-    name, rounds = f"spot-{uuid4().hex[:8]}", 200
+    name, rounds = f"spot-{uuid4().hex[:8]}", 1500
     models, s3 = platform.parameter("storage/models-bucket"), platform.client("s3")
     prefix = f"checkpoints/{name}"
     request = job_request(
@@ -85,6 +85,8 @@ def test_spot_training_that_is_interrupted_ends_with_all_its_rounds(
         StoppingCondition={"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 1200},
         CheckpointConfig={"S3Uri": f"s3://{models}/{prefix}"},
     )
+    # Before the job begins: its rounds would be over while other workers' tests are waited for.
+    platform.faults({})
     platform.client("sagemaker").create_training_job(**request)
     until(
         lambda: s3.list_objects_v2(Bucket=models, Prefix=prefix).get("Contents"),

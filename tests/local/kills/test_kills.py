@@ -43,7 +43,7 @@ SERVING = 10
 # And so many, a notebook.
 NOTEBOOK = 2
 # Of the local environment.
-STACKS = 6
+STACKS = 7
 
 
 class Quiet(Silent):
