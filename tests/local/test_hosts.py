@@ -68,7 +68,7 @@ def test_two_hosts_train_one_model_as_good_as_that_of_one(
 def test_spot_training_that_is_interrupted_ends_with_all_its_rounds(
     platform: LocalPlatform, training_role: str, tmp_path: Path
 ) -> None:
-    name, rounds = f"spot-{uuid4().hex[:8]}", 1500
+    name, rounds = f"spot-{uuid4().hex[:8]}", 600
     models, s3 = platform.parameter("storage/models-bucket"), platform.client("s3")
     prefix = f"checkpoints/{name}"
     request = job_request(
