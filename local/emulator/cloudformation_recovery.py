@@ -99,6 +99,9 @@ def _noting(kind: str, operation: Callable[..., Awaitable[None]]) -> Callable[..
             "making": before.get("making", {}),
             "then_delete": before.get("then_delete", False),
         }
+        if kind == "delete":
+            # ministack says so when it begins; until then the stack would look as if it stayed.
+            stack["StackStatus"] = "DELETE_IN_PROGRESS"
 
         async def run() -> None:
             try:
