@@ -89,6 +89,16 @@ def test_requirements_are_installed_from_the_wheels(
     assert said.stdout == "from the bucket\n"
 
 
+def test_pip_is_told_of_no_index_and_heeds_no_configuration(tmp_path: Path) -> None:
+    pip = tmp_path / "python"
+    pip.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/told\n')
+    pip.chmod(0o755)
+    (tmp_path / "requirements.txt").touch()
+    assert packages.install(pip, tmp_path)
+    told = (tmp_path / "told").read_text().split()
+    assert {"--no-index", "--isolated"} <= set(told)
+
+
 def test_a_wheel_that_is_missing_is_named(tmp_path: Path, kernel: Path) -> None:
     (tmp_path / "requirements.txt").write_text("smp_missing==1.0\n")
     with pytest.raises(RuntimeError, match="smp_missing"):
