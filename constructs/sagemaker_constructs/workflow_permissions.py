@@ -63,13 +63,14 @@ class WorkflowPermissions:
 
     def read_sources(self) -> Permission:
         """Read the archives of code that requests name, to keep them beside the models."""
-        objects = self.data.arn_for_objects("sources/*")
+        # Whoever works in a notebook may write below the notebook's own prefix alone.
+        places = [self.data.arn_for_objects(f"{place}sources/*") for place in ("", "notebooks/*/")]
         return self._encrypted(
             permission(
                 "ReadSources",
                 ["s3:GetObject"],
-                [objects],
-                {objects: "Which code a job runs is what its request says."},
+                places,
+                dict.fromkeys(places, "Which code a job runs is what its request says."),
             ),
             "s3",
             "kms:Decrypt",

@@ -11,7 +11,10 @@ _NAME = r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$"
 _REPOSITORY = r"[a-z0-9]+([._-][a-z0-9]+)*"
 _IMAGE = rf"^(aws|platform|{_REPOSITORY}(:[A-Za-z0-9_][A-Za-z0-9._-]*|@sha256:[0-9a-f]{{64}}))$"
 # SageMaker's training toolkit looks for an archive of this name in the channel of its code.
-_SOURCE = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/sources/[A-Za-z0-9._-]+/sourcedir\.tar\.gz$"
+_SOURCE = (
+    r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/(notebooks/[A-Za-z0-9-]+/)?sources/[A-Za-z0-9._-]+/"
+    r"sourcedir\.tar\.gz$"
+)
 _SCRIPT = r"^[A-Za-z0-9_][A-Za-z0-9._/-]*\.(py|sh)$"
 CODE_CHANNEL = "code"
 

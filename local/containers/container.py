@@ -222,6 +222,8 @@ def _create(client: Any, spec: Spec, labels: Mapping[str, str]) -> str:  # noqa:
             for mount in spec.mounts
         },
         port_bindings={port: ("127.0.0.1", outer) for port, outer in spec.ports.items()},
+        # SageMaker's training toolkit looks its own name up, which has no meaning without a network.
+        extra_hosts={spec.hostname: "127.0.0.1"} if none and spec.hostname else None,
         security_opt=["no-new-privileges"],
         pids_limit=_PROCESSES,
         mem_limit=int(client.info()["MemTotal"] * _MEMORY_SHARE),

@@ -38,6 +38,7 @@ def train(arguments: list[str]) -> int:
             if path.is_file()
         },
         "interfaces": [name for _, name in socket.if_nameindex()],
+        "address": socket.gethostbyname(config["resourceconfig"]["current_host"]),
     }
     if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
         with urllib.request.urlopen(f"{endpoint}/_smp/ready", timeout=10) as answer:

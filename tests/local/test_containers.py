@@ -1,6 +1,5 @@
 """Own images on the whole platform: pushed, trained as a role, served, and refused to others."""
 
-import base64
 import io
 import json
 import tarfile
@@ -12,6 +11,7 @@ import pytest
 
 from tests import images
 from tests.images import script_mode
+from tests.local import registry
 from tests.local.conftest import LocalPlatform
 from tests.local.support import train, until
 
@@ -32,23 +32,11 @@ print("script done")
 @pytest.fixture(scope="module")
 def repository(platform: LocalPlatform) -> Iterator[str]:
     """A repository of the environment, to which Docker is logged in."""
-    images.need()
     ecr, name = platform.client("ecr"), f"sagemaker-platform-local/own-{uuid4().hex[:8]}"
-    made = ecr.create_repository(repositoryName=name, imageTagMutability="IMMUTABLE")["repository"]
-    data = ecr.get_authorization_token()["authorizationData"][0]
-    user, _, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
-    registry = data["proxyEndpoint"]
-    images.docker("login", "--username", user, "--password-stdin", registry, stdin=password)
-    yield made["repositoryUri"]
-    images.docker("logout", registry)
-    ecr.delete_repository(repositoryName=name, force=True)
-
-
-def _push(image: str, uri: str) -> None:
-    images.docker("tag", image, uri)
-    images.docker("push", uri)
-    # What runs must come from the registry, and not from what Docker has of the push.
-    images.docker("rmi", uri)
+    with registry.logged_in(platform):
+        made = ecr.create_repository(repositoryName=name, imageTagMutability="IMMUTABLE")
+        yield made["repository"]["repositoryUri"]
+        ecr.delete_repository(repositoryName=name, force=True)
 
 
 def _on_aws(uri: str) -> str:
@@ -72,7 +60,7 @@ def test_an_image_is_pushed_trained_and_served(
     platform: LocalPlatform, repository: str, hosting_role: str
 ) -> None:
     uri, name = f"{repository}:1", f"own-{uuid4().hex[:8]}"
-    _push(images.program(), uri)
+    registry.push(images.program(), uri)
     job = train(platform, name, "kmeans", **_own(_on_aws(uri), HyperParameters={}))
     assert job["TrainingJobStatus"] == "Completed", job["FailureReason"]
     report = _model(platform, job)["algo-1.json"]
@@ -144,7 +132,7 @@ def test_an_image_that_the_role_may_not_pull_fails_the_job(
 ) -> None:
     ecr, name = platform.client("ecr"), f"elsewhere/{uuid4().hex[:8]}"
     uri = ecr.create_repository(repositoryName=name)["repository"]["repositoryUri"] + ":1"
-    _push(images.program(), uri)
+    registry.push(images.program(), uri)
     job = train(platform, f"denied-{uuid4().hex[:8]}", "kmeans", **_own(uri, HyperParameters={}))
     assert job["TrainingJobStatus"] == "Failed"
     assert "is not authorized to perform: ecr:" in job["FailureReason"]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.local import samples
+from tests.images import script_mode
+from tests.local import registry, samples
 from tests.local.conftest import LocalPlatform
 
 
@@ -55,3 +56,23 @@ def test_a_job_that_would_run_for_long_is_stopped_and_its_cost_told(
     assert paid == pytest.approx(described["BillableTimeInSeconds"] * 0.115 / 3600)
     assert "somebody stopped the job" in cause
     assert samples.left(platform, "too-long") == []
+
+
+def test_a_script_of_ones_own_learns_in_an_image_of_ones_own(
+    platform: LocalPlatform, desk: samples.Desk, tmp_path: Path
+) -> None:
+    image = script_mode.built()
+    with registry.logged_in(platform):
+        (found,) = platform.client("ecr").describe_repositories(
+            repositoryNames=["sagemaker-platform-local/script-mode"]
+        )["repositories"]
+        registry.push(image, f"{found['repositoryUri']}:1")
+    accuracy, curve, prefix = desk.run(
+        "3_own_script.ipynb", tmp_path, "[accuracy, len(curve), result['s3_prefix']]"
+    )
+    assert accuracy >= 0.9
+    assert curve == 60
+    bucket, _, key = prefix.removeprefix("s3://").partition("/")
+    kept = platform.client("s3").list_objects_v2(Bucket=bucket, Prefix=key)["Contents"]
+    assert f"{key}source/sourcedir.tar.gz" in {one["Key"] for one in kept}
+    assert samples.left(platform, "own-script") == []

@@ -53,6 +53,7 @@ def test_what_is_no_object_is_refused(document: object) -> None:
         ({"entry_point": "train.py"}, "entry_point", "only with an own image"),
         ({"entry_point": "../train.py"}, "entry_point", "what matches"),
         ({"source": "s3://data/code.tar.gz"}, "source", "what matches"),
+        ({"source": "s3://data/x/sources/1/sourcedir.tar.gz"}, "source", "what matches"),
         ({"max_wait_seconds": 60}, "max_wait_seconds", "only when spot is true"),
         (
             {"spot": True, "max_runtime_seconds": 600, "max_wait_seconds": 500},

@@ -123,6 +123,7 @@ def test_an_image_of_this_machines_docker_trains_by_the_contract(
         "TRAINING_JOB_ARN": job["TrainingJobArn"],
     }
     assert report["interfaces"] == ["lo"]
+    assert report["address"] == "127.0.0.1"
     assert content(bucket, job, "output.tar.gz") == {"algo-1.txt": "done"}
 
 
