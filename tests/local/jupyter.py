@@ -3,6 +3,8 @@
 import http.cookiejar
 import json
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -35,22 +37,57 @@ class Session:
             body = answer.read()
         return json.loads(body) if body else None
 
-    def run(self, code: str) -> str:
-        """What a cell prints in a new kernel; an exception of the cell fails the test."""
-        kernel = self.api("POST", "kernels", {"name": "python3"})["id"]
+    @contextmanager
+    def kernel(self, path: str = "scratch.ipynb", seconds: float = 60) -> Iterator["Kernel"]:
+        """A new kernel, begun as for the notebook at `path` and ended afterwards."""
+        asked = {"path": path, "name": path, "type": "notebook", "kernel": {"name": "python3"}}
+        session = self.api("POST", "sessions", asked)
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self._cookies)
         channel = websocket.create_connection(
-            f"ws://{self._host}/api/kernels/{kernel}/channels", cookie=cookies, timeout=60
+            f"ws://{self._host}/api/kernels/{session['kernel']['id']}/channels",
+            cookie=cookies,
+            timeout=seconds,
         )
         try:
-            return _executed(channel, code)
+            yield Kernel(channel)
         finally:
             channel.close()
-            self.api("DELETE", f"kernels/{kernel}")
+            self.api("DELETE", f"sessions/{session['id']}")
+
+    def run(self, code: str) -> str:
+        """What a cell prints in a new kernel; an exception of the cell fails the test."""
+        with self.kernel() as kernel:
+            return kernel.run(code)
 
 
-def _executed(channel: websocket.WebSocket, code: str) -> str:
-    asked = uuid4().hex
+class Kernel:
+    """A kernel that runs one cell after another."""
+
+    def __init__(self, channel: websocket.WebSocket) -> None:
+        self._channel = channel
+        self.pictures = 0
+
+    def run(self, code: str) -> str:
+        """What a cell prints; an exception of the cell fails the test."""
+        asked = uuid4().hex
+        self._channel.send(json.dumps(_request(asked, code)))
+        printed = ""
+        while True:
+            answer = json.loads(self._channel.recv())
+            if answer["parent_header"].get("msg_id") != asked:
+                continue
+            kind = answer["msg_type"]
+            if kind == "stream":
+                printed += answer["content"]["text"]
+            if kind == "display_data" and "image/png" in answer["content"]["data"]:
+                self.pictures += 1
+            if kind == "error":
+                raise AssertionError("\n".join(answer["content"]["traceback"]))
+            if kind == "status" and answer["content"]["execution_state"] == "idle":
+                return printed
+
+
+def _request(asked: str, code: str) -> dict[str, Any]:
     content = {
         "code": code,
         "silent": False,
@@ -67,7 +104,7 @@ def _executed(channel: websocket.WebSocket, code: str) -> str:
         "version": "5.3",
         "date": "2026-01-01T00:00:00Z",
     }
-    message = {
+    return {
         "header": header,
         "parent_header": {},
         "metadata": {},
@@ -75,16 +112,3 @@ def _executed(channel: websocket.WebSocket, code: str) -> str:
         "buffers": [],
         "channel": "shell",
     }
-    channel.send(json.dumps(message))
-    printed = ""
-    while True:
-        answer = json.loads(channel.recv())
-        if answer["parent_header"].get("msg_id") != asked:
-            continue
-        kind = answer["msg_type"]
-        if kind == "stream":
-            printed += answer["content"]["text"]
-        if kind == "error":
-            raise AssertionError("\n".join(answer["content"]["traceback"]))
-        if kind == "status" and answer["content"]["execution_state"] == "idle":
-            return printed

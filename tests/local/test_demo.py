@@ -223,15 +223,15 @@ def test_a_deployment_over_the_endpoints_quota_is_told_and_leaves_what_serves(
 
 
 def test_the_sample_deploys_asks_and_tells_how_to_end_the_endpoint(
-    platform: LocalPlatform, tmp_path: Path
+    platform: LocalPlatform,
 ) -> None:
     with samples.desk(platform) as desk:
         accuracy, package, command = desk.run(
-            "4_deploy_and_invoke.ipynb", tmp_path, "[accuracy, result['model_package_arn'], end]"
+            "4_deploy_and_invoke.ipynb", "[accuracy, result['model_package_arn'], end]"
         )
     assert accuracy >= 0.95
     assert served(platform) == package
-    assert samples.left(platform, "local-deploy") == []
+    assert samples.left(platform, "deploy-and-invoke", "local-deploy") == []
 
     # What the sample says ends the endpoint, by whoever may change its stack.
     said = re.search(r"--stack-name (\S+) .*ParameterKey=(\S+),ParameterValue=(\S+)", command)
