@@ -222,7 +222,7 @@ def _create(client: Any, spec: Spec, labels: Mapping[str, str]) -> str:  # noqa:
             for mount in spec.mounts
         },
         port_bindings={port: ("127.0.0.1", outer) for port, outer in spec.ports.items()},
-        # SageMaker's training toolkit looks its own name up, which has no meaning without a network.
+        # SageMaker's training toolkit looks its own name up, which means nothing without a network.
         extra_hosts={spec.hostname: "127.0.0.1"} if none and spec.hostname else None,
         security_opt=["no-new-privileges"],
         pids_limit=_PROCESSES,

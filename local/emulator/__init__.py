@@ -51,6 +51,9 @@ forking, function_parent
     has boto3 already, unless a function ships modules of that process itself.
 descriptions
     botocore's `JSONFileLoader.load_file`, for the memory of this process.
+log_events
+    `cloudwatch_logs._filter_log_events` and `_log_groups`: a search is kept to the streams that its
+    prefix names.
 step_functions
     `stepfunctions._execute_task`, `_invoke_resource`, `_invoke_with_callback`, `_call_lambda`
     and `_AWS_SDK_SERVICE_MAP`: tasks are evaluated under the machine's role, and a function

@@ -50,6 +50,7 @@ def install(service: Any, settings: Settings, tokens: Tokens) -> None:
         encryption,
         events,
         functions,
+        log_events,
         registry_tokens,
         service_quotas,
         signatures,
@@ -58,6 +59,7 @@ def install(service: Any, settings: Settings, tokens: Tokens) -> None:
     )
 
     descriptions.install()
+    log_events.install()
     # Before identity, which records what is decided here.
     signatures.install()
     identity.install()

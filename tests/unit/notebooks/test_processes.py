@@ -72,8 +72,9 @@ def test_a_terminal_runs_while_its_shell_has_a_command() -> None:
         until = time.monotonic() + 30
         while not processes.running_terminals(os.getpid()):
             assert time.monotonic() < until
-        os.write(terminal, b"\x03")
         while processes.running_terminals(os.getpid()):
+            # The first may come before the shell has handed its terminal over to the command.
+            os.write(terminal, b"\x03")
             assert time.monotonic() < until
     finally:
         for child in psutil.Process(shell).children():
