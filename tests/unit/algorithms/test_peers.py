@@ -69,6 +69,8 @@ class Host:
                 "ALGORITHM_NAME": algorithm,
                 "SAGEMAKER_BASE_DIR": str(base),
                 "OMP_NUM_THREADS": "1",
+                # What a host has said is waited for, and not what fills a buffer.
+                "PYTHONUNBUFFERED": "1",
                 **({"SAGEMAKER_HOST_ADDRESSES": told} if told else {}),
             },
             stdout=self.log,

@@ -1,5 +1,6 @@
 import os
 import pty
+import signal
 import subprocess
 import sys
 import time
@@ -65,6 +66,8 @@ def test_what_a_process_spent_grows_while_it_works(tmp_path: Path) -> None:
 def test_a_terminal_runs_while_its_shell_has_a_command() -> None:
     shell, terminal = pty.fork()
     if shell == 0:
+        # A run in the background of a script ignores it, and hands that on.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execv("/bin/sh", ["sh"])
     try:
         assert processes.running_terminals(os.getpid()) == 0
