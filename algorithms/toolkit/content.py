@@ -43,25 +43,25 @@ class ContentType:
         return cls(_ALIASES.get(name, name), parameters)
 
 
-def negotiate(accept: str | None, offered: Sequence[str]) -> str | None:
+def negotiate(accept: str | None, offered: Sequence[str]) -> ContentType | None:
     """The best offered type for an Accept header, the first offered when any will do.
 
-    None when the client takes none of them.
+    It keeps the parameters that the header gives it. None when the client takes none of them.
     """
     if not accept or not accept.strip():
-        return offered[0]
-    wanted: list[tuple[float, int, str]] = []
+        return ContentType(offered[0])
+    wanted: list[tuple[float, int, ContentType]] = []
     for position, part in enumerate(accept.split(",")):
         kind = ContentType.parse(part)
         try:
             quality = float(kind.parameters.get("q", "1"))
         except ValueError:
             quality = 0.0
-        wanted.append((-quality, position, kind.name))
-    for quality, _, name in sorted(wanted):
+        wanted.append((-quality, position, kind))
+    for quality, _, kind in sorted(wanted, key=lambda one: one[:2]):
         if quality == 0:
             continue
         for offer in offered:
-            if name in {"*/*", offer, offer.split("/")[0] + "/*"}:
-                return offer
+            if kind.name in {"*/*", offer, offer.split("/")[0] + "/*"}:
+                return ContentType(offer, kind.parameters)
     return None

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from algorithms.toolkit import content
-from algorithms.toolkit.algorithm import Answers, Model, module
-from algorithms.toolkit.content import ContentType, negotiate
-from algorithms.toolkit.errors import CustomerError
-from algorithms.toolkit.formats.table import FormatError, Table, refuse_infinite
+from algorithms.toolkit.algorithm import Model, Responder, module
+from algorithms.toolkit.errors import AlgorithmError, CustomerError
+from algorithms.toolkit.formats.table import FormatError
+from algorithms.toolkit.invocations import Refusal, invoke
 from algorithms.toolkit.job import base_folder
 from algorithms.toolkit.training import start_log
 
@@ -42,14 +42,6 @@ log = logging.getLogger("algorithms")
 _TEXT = [("content-type", "text/plain; charset=utf-8")]
 
 
-class Refusal(Exception):
-    """A request that is answered with an error status and one sentence."""
-
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
-
-
 def payload_limit(environment: Mapping[str, str]) -> int:
     """The largest body in bytes; a batch transform job may set its own."""
     text = environment.get("SAGEMAKER_MAX_PAYLOAD_IN_MB", "")
@@ -60,7 +52,7 @@ def payload_limit(environment: Mapping[str, str]) -> int:
 class Server:
     """An application for Granian, around one model."""
 
-    def __init__(self, model: Model, environment: Mapping[str, str]) -> None:
+    def __init__(self, model: Model | Responder, environment: Mapping[str, str]) -> None:
         self._model = model
         self._limit = payload_limit(environment)
         self._batch = environment.get("SAGEMAKER_BATCH", "").lower() == "true"
@@ -148,88 +140,10 @@ def _require(method: str, allowed: str, path: str) -> None:
         raise Refusal(405, f"{method} is not allowed on {path}; {allowed} is")
 
 
-def invoke(
-    model: Model, body: bytes, content_type: str | None, accept: str | None, *, batch: bool
-) -> tuple[int, str, bytes]:
-    """The status, content type and body that answer an invocation.
-
-    Raises Refusal for a request that cannot be answered.
-    """
-    if not body:
-        return 204, "", b""
-    kind = ContentType.parse(content_type or model.accepts[0])
-    if kind.name not in model.accepts:
-        raise Refusal(
-            415, f"Content type '{kind.name}' is not supported; {', '.join(model.accepts)} are"
-        )
-    wanted = negotiate(accept, model.answers)
-    if wanted is None:
-        raise Refusal(406, f"Accept '{accept}' is not supported; {', '.join(model.answers)} are")
-    try:
-        table = _read(model, kind, body)
-        answers = model.predict(table)
-    except (FormatError, CustomerError) as error:
-        raise Refusal(400, f"Unable to evaluate payload provided: {error}") from None
-    return 200, wanted, encode(model, answers, wanted, batch=batch)
+_loaded: dict[str, Model | Responder] = {}
 
 
-def _read(model: Model, kind: ContentType, body: bytes) -> Table:
-    from algorithms.toolkit.formats import delimited
-
-    name = "payload"
-    if kind.name == content.CSV:
-        if kind.parameters.get("label_size", "0") != "0":
-            raise FormatError("a request has no labels; label_size=0 is allowed")
-        table = Table(delimited.read(body, name, missing=model_takes_missing(model), bulk=False))
-    elif kind.name == content.JSON:
-        from algorithms.toolkit.formats import instances
-
-        table = instances.read_json(body, name)
-    elif kind.name == content.JSON_LINES:
-        from algorithms.toolkit.formats import instances
-
-        table = instances.read_jsonlines(body, name)
-    elif kind.name == content.LIBSVM:
-        from algorithms.toolkit.formats import libsvm
-
-        table = libsvm.read(body, name, labelled=False)
-        # libsvm says no width: features that no line mentions are just absent.
-        table = table.widened(model.width)
-    else:
-        from algorithms.toolkit.formats import recordio
-
-        table = recordio.read(body, name)
-    if table.width != model.width:
-        raise FormatError(f"wrong width: {table.width} values, the model takes {model.width}")
-    if kind.name != content.CSV:
-        refuse_infinite(table, missing=model_takes_missing(model))
-    return table
-
-
-def model_takes_missing(model: Model) -> bool:
-    """Whether a feature of a record may be missing for this model."""
-    return bool(getattr(model, "missing", False))
-
-
-def encode(model: Model, answers: Answers, kind: str, *, batch: bool) -> bytes:
-    """Answers in the form of a content type."""
-    import orjson
-
-    if kind == content.CSV:
-        return model.csv(answers, batch=batch).encode()
-    if kind == content.JSON:
-        return orjson.dumps({"predictions": list(answers)})
-    if kind == content.JSON_LINES:
-        return b"\n".join(orjson.dumps(answer) for answer in answers) + b"\n"
-    from algorithms.toolkit.formats import recordio
-
-    return recordio.write_labels(answers)
-
-
-_loaded: dict[str, Model] = {}
-
-
-def _model(name: str, folder: Path) -> Model:
+def _model(name: str, folder: Path) -> Model | Responder:
     if name not in _loaded:
         _loaded[name] = module(name).load(folder)
     return _loaded[name]
@@ -283,7 +197,7 @@ def run(name: str) -> int:
         workers = int(os.environ.get("MODEL_SERVER_WORKERS") or os.cpu_count() or 1)
         _model(name, folder)
         _refuse_taken(address, port)
-    except (CustomerError, FormatError, OSError, ValueError) as error:
+    except (AlgorithmError, CustomerError, FormatError, OSError, ValueError) as error:
         log.error("Unable to start the model server: %s", error)  # noqa: TRY400 one sentence, no traceback
         return 1
 

@@ -47,7 +47,7 @@ def _callbacks(job: Job, metrics: Metrics, *, start: int, data: str) -> list[Any
     callback = library().callback
     base: Any = callback.TrainingCallback
 
-    class Report(base):  # type: ignore[misc]
+    class Report(base):
         """Prints one line a round, and ends training between two rounds when asked to."""
 
         def after_iteration(self, model: Any, epoch: int, history: Any) -> bool:
@@ -59,7 +59,7 @@ def _callbacks(job: Job, metrics: Metrics, *, start: int, data: str) -> list[Any
             job.stopping = any_host(stopping=job.stopping)
             return job.stopping
 
-    class Checkpoint(base):  # type: ignore[misc]
+    class Checkpoint(base):
         """Writes the model after every round, and keeps the last few."""
 
         def after_iteration(self, model: Any, epoch: int, history: Any) -> bool:

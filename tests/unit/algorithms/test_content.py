@@ -31,4 +31,10 @@ def test_short_names_stand_for_the_full_ones(alias: str, name: str) -> None:
     ],
 )
 def test_gives_the_best_answer_that_a_client_takes(accept: str | None, answer: str | None) -> None:
-    assert negotiate(accept, OFFERED) == answer
+    found = negotiate(accept, OFFERED)
+    assert (found.name if found else None) == answer
+
+
+def test_an_answer_keeps_the_parameters_that_the_client_gave() -> None:
+    found = negotiate("text/csv; verbose=true", OFFERED)
+    assert found == ContentType("text/csv", {"verbose": "true"})

@@ -18,8 +18,8 @@ from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats import recordio
 from algorithms.toolkit.formats.record import record_class
 from algorithms.toolkit.formats.table import Table
+from algorithms.toolkit.invocations import encode, invoke
 from algorithms.toolkit.job import Job
-from algorithms.toolkit.serving import encode, invoke
 from tests.unit.algorithms.conftest import JobFolder, csv
 
 NewJob = Callable[[str], JobFolder]

@@ -19,7 +19,7 @@ from algorithms.catalog import algorithm
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats import recordio
 from algorithms.toolkit.formats.table import Table
-from algorithms.toolkit.serving import invoke
+from algorithms.toolkit.invocations import invoke
 from tests.unit.algorithms.conftest import JobFolder, csv, digits
 
 NewJob = Callable[[str], JobFolder]

@@ -1,0 +1,1 @@
+"""Real data for tests and benchmarks, out of packages that ship it; see `wheels`."""

@@ -1,0 +1,161 @@
+"""An algorithm on the running platform: trained by CreateTrainingJob, asked by InvokeEndpoint."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from botocore.exceptions import ClientError
+
+from algorithms.catalog import algorithm
+from tests.local.conftest import LocalPlatform
+from tests.local.support import trained, until
+
+
+@dataclass(frozen=True)
+class Data:
+    """One channel of a job: its objects by name, and how the job reads them."""
+
+    files: Mapping[str, bytes]
+    content_type: str | None = None
+    mode: str = "File"
+    distribution: str = "FullyReplicated"
+    source: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """More of S3DataSource, and of the channel itself, such as RecordWrapperType."""
+
+
+def fit(
+    platform: LocalPlatform,
+    name: str,
+    channels: Mapping[str, Data],
+    hyperparameters: Mapping[str, Any],
+    *,
+    hosts: int = 1,
+    seconds: float = 300,
+    **changes: Any,
+) -> dict[str, Any]:
+    """Train in AWS's own image of an algorithm, and describe the job once it has ended."""
+    entry, job = algorithm(name), f"{name}-{uuid4().hex[:8]}"
+    bucket, models = (platform.parameter(f"storage/{which}-bucket") for which in ("data", "models"))
+    inputs = []
+    for channel, data in channels.items():
+        for key, body in data.files.items():
+            platform.client("s3").put_object(Bucket=bucket, Key=f"{job}/{channel}/{key}", Body=body)
+        source = {
+            "S3DataType": "S3Prefix",
+            "S3Uri": f"s3://{bucket}/{job}/{channel}/",
+            "S3DataDistributionType": data.distribution,
+            **data.source,
+        }
+        inputs.append(
+            {
+                "ChannelName": channel,
+                "InputMode": data.mode,
+                "DataSource": {"S3DataSource": source},
+                **({"ContentType": data.content_type} if data.content_type else {}),
+                **data.options,
+            }
+        )
+    instance_type = "ml.m5.xlarge" if entry.instances.training.cpu else "ml.p3.2xlarge"
+    request = {
+        "TrainingJobName": job,
+        "AlgorithmSpecification": {
+            "TrainingImage": entry.image_uri("us-east-1"),
+            "TrainingInputMode": "File",
+        },
+        "RoleArn": platform.parameter("training/execution-role-arn"),
+        "HyperParameters": {key: str(value) for key, value in hyperparameters.items()},
+        "InputDataConfig": inputs,
+        "OutputDataConfig": {
+            "S3OutputPath": f"s3://{models}/jobs",
+            "KmsKeyId": platform.parameter("storage/key-arn"),
+        },
+        "ResourceConfig": {
+            "InstanceType": instance_type,
+            "InstanceCount": hosts,
+            "VolumeSizeInGB": 10,
+        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+        **changes,
+    }
+    platform.client("sagemaker").create_training_job(**request)
+    return trained(platform, job, seconds)
+
+
+def completed(job: Mapping[str, Any]) -> dict[str, float]:
+    """The final metrics of a job that must have completed."""
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    return {one["MetricName"]: one["Value"] for one in job.get("FinalMetricDataList", [])}
+
+
+class Endpoint:
+    """An endpoint in service."""
+
+    def __init__(self, platform: LocalPlatform, name: str) -> None:
+        self._runtime = platform.client("sagemaker-runtime")
+        self._name = name
+
+    def ask(self, body: bytes | str, content_type: str, accept: str | None = None) -> bytes:
+        """What InvokeEndpoint answers."""
+        answer = self._runtime.invoke_endpoint(
+            EndpointName=self._name,
+            Body=body,
+            ContentType=content_type,
+            **({"Accept": accept} if accept else {}),
+        )
+        return bytes(answer["Body"].read())
+
+    def refused(self, body: bytes | str, content_type: str, accept: str | None = None) -> str:
+        """With what status and sentence the container refuses, as ModelError tells it."""
+        try:
+            answer = self.ask(body, content_type, accept)
+        except ClientError as error:
+            told: Any = error.response
+            return f"{told['OriginalStatusCode']} {told['OriginalMessage']}"
+        raise AssertionError(f"it was answered: {answer[:200]!r}")
+
+
+@contextmanager
+def served(
+    platform: LocalPlatform, name: str, job: Mapping[str, Any], seconds: float = 120
+) -> Iterator[Endpoint]:
+    """An endpoint of the model that a job made, deleted afterwards."""
+    completed(job)
+    sagemaker, suffix = platform.client("sagemaker"), uuid4().hex[:8]
+    one = f"{name}-{suffix}"
+    sagemaker.create_model(
+        ModelName=one,
+        ExecutionRoleArn=platform.parameter("training/execution-role-arn"),
+        PrimaryContainer={
+            "Image": algorithm(name).image_uri("us-east-1"),
+            "ModelDataUrl": job["ModelArtifacts"]["S3ModelArtifacts"],
+        },
+    )
+    sagemaker.create_endpoint_config(
+        EndpointConfigName=one,
+        ProductionVariants=[
+            {
+                "VariantName": "all",
+                "ModelName": one,
+                "InstanceType": "ml.m5.large",
+                "InitialInstanceCount": 1,
+            }
+        ],
+    )
+    sagemaker.create_endpoint(EndpointName=one, EndpointConfigName=one)
+
+    def settled() -> dict[str, Any] | None:
+        found: dict[str, Any] = sagemaker.describe_endpoint(EndpointName=one)
+        return found if found["EndpointStatus"] != "Creating" else None
+
+    try:
+        found = until(settled, f"endpoint {one}", seconds)
+        assert found
+        assert found["EndpointStatus"] == "InService", found.get("FailureReason")
+        yield Endpoint(platform, one)
+    finally:
+        sagemaker.delete_endpoint(EndpointName=one)
+        sagemaker.delete_endpoint_config(EndpointConfigName=one)
+        sagemaker.delete_model(ModelName=one)
