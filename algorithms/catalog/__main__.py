@@ -1,36 +1,47 @@
-"""Write the index of the catalogue: `python -m algorithms.catalog docs > docs/algorithms.md`."""
+"""Write the pages of the catalogue: `python -m algorithms.catalog docs FOLDER`."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
+from pathlib import Path
 
 from algorithms.catalog import Algorithm, algorithm, names
+from algorithms.catalog.pages import code, page, table
 
+USAGE = "usage: python -m algorithms.catalog docs FOLDER"
 _HEAD = """\
 # The built-in algorithms
 
-<!-- Written by `python -m algorithms.catalog docs`; a test holds it current. -->
+<!-- Written by `python -m algorithms.catalog docs docs`; a test holds it current. -->
 
 What each algorithm takes is in `algorithms/catalog/NAME.yaml`: hyperparameters with their types,
 ranges and defaults, channels, metrics, instances and the rules between them. A job request is
-checked against it before anything is created.
+checked against it before anything is created, and the container checks it again.
 """
 
 
-def index() -> str:
-    """The whole page."""
+def pages() -> Mapping[str, str]:
+    """Every page by its path: the index, and one an algorithm."""
     entries = [algorithm(name) for name in names()]
-    return "\n".join([_HEAD, _overview(entries), _hosting(entries)])
+    index = "\n".join([_HEAD, _overview(entries), "", _hosting(entries), ""])
+    return {
+        "algorithms.md": index,
+        **{f"algorithms/{entry.name}.md": page(entry) for entry in entries},
+    }
 
 
 def _overview(entries: list[Algorithm]) -> str:
-    rows = []
-    for entry in entries:
-        channels = _code(one.name for one in entry.channels if one.required is True)
-        settings = _code(one.name for one in entry.hyperparameters if one.required is True)
-        count = len(entry.hyperparameters)
-        rows.append(f"| `{entry.name}` | {entry.summary} | {channels} | {settings} | {count} |")
-    head = "| name | what it does | must have channels | must be set | hyperparameters |"
-    return "\n".join([head, "|---|---|---|---|---:|", *rows, ""])
+    rows = [
+        (
+            f"[`{entry.name}`](algorithms/{entry.name}.md)",
+            entry.summary,
+            code(one.name for one in entry.channels if one.required is True),
+            code(one.name for one in entry.hyperparameters if one.required is True),
+            len(entry.hyperparameters),
+        )
+        for entry in entries
+    ]
+    head = ("name", "what it does", "must have channels", "must be set", "hyperparameters")
+    return table(head, rows, right=[4])
 
 
 def _hosting(entries: list[Algorithm]) -> str:
@@ -40,20 +51,30 @@ def _hosting(entries: list[Algorithm]) -> str:
         machines = " or ".join(
             name for name, has in (("CPU", training.cpu), ("GPU", training.gpu)) if has
         )
-        hosts = "one or more" if entry.distributed else "one"
-        image = f"{entry.image.repository}:{entry.image.tag}"
-        goals = sum(one.objective for one in entry.metrics)
-        cells = (f"`{entry.name}`", f"`{image}`", len(entry.regions), machines, hosts)
-        rows.append("| " + " | ".join(map(str, (*cells, len(entry.metrics), goals))) + " |")
-    head = "| name | AWS's image | regions | trains on | instances | metrics | tuning goals |"
-    return "\n".join([head, "|---|---|---:|---|---|---:|---:|", *rows, ""])
+        rows.append(
+            (
+                f"`{entry.name}`",
+                f"`{entry.image.repository}:{entry.image.tag}`",
+                len(entry.regions),
+                machines,
+                "one or more" if entry.distributed else "one",
+                len(entry.metrics),
+                sum(one.objective for one in entry.metrics),
+            )
+        )
+    head = ("name", "AWS's image", "regions", "trains on", "instances", "metrics", "tuning goals")
+    return table(head, rows, right=[2, 5, 6])
 
 
-def _code(words: Iterable[str]) -> str:
-    return ", ".join(f"`{word}`" for word in words)
+def main(arguments: list[str]) -> None:
+    """Write every page below a folder."""
+    if len(arguments) != 2 or arguments[0] != "docs":
+        sys.exit(USAGE)
+    for path, body in pages().items():
+        target = Path(arguments[1]) / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(body)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] != ["docs"]:
-        sys.exit("usage: python -m algorithms.catalog docs")
-    sys.stdout.write(index())
+    main(sys.argv[1:])
