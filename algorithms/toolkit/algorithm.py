@@ -73,6 +73,8 @@ class Model(Protocol):
     answers: tuple[str, ...]
     """The content types of answers; the first is given when a request asks for none."""
 
+    # A model whose list of answers in JSON is not called "predictions" has `json_key`.
+
     def predict(self, table: Table) -> Answers:
         """One answer for each record: its outputs by name."""
 

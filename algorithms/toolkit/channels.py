@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -96,6 +97,30 @@ def records(channel: Channel, form: Form) -> Records:
     return Piped(channel, form) if channel.piped else Held(read_channel(channel, form))
 
 
+def passing(channel: Channel, form: Form) -> Iterator[Table]:
+    """All records of a channel once, in its order; whatever its mode, never all of them are held.
+
+    Content types that cannot be cut into pieces come file by file.
+    """
+    if channel.piped:
+        yield from Piped(channel, form).tables()
+        return
+    kind = form.content_type(channel)
+    first = None
+    for path in channel.files():
+        name = channel.title(path)
+        if kind.name not in _STREAMED:
+            tables = iter([_read(kind, path.read_bytes(), name, form)])
+        else:
+            tables = _opened(path, name, kind, form)
+        for table in tables:
+            first = first or table
+            same_kind(first, table)
+            if kind.name not in _STREAMED:
+                form.check(table)
+            yield table
+
+
 class Piped(Records):
     """The records of a channel in Pipe mode; every pass over them is an epoch of the channel."""
 
@@ -117,19 +142,8 @@ class Piped(Records):
         name = f"{self._channel.name}, epoch {self._epoch}"
         stream = self._channel.pipe(self._epoch)
         self._epoch += 1
-        rows, first = 0, None
         with stream:
-            for piece in pieces(stream.read, name, _STREAMED[self._kind.name]):
-                if self._kind.name == content.CSV and not piece.body.strip():
-                    continue
-                table = _read(self._kind, piece.body, name, self._form, rows, piece)
-                first = first or table
-                same_kind(first, table)
-                self._form.check(table)
-                rows += table.rows
-                yield table
-        if not rows:
-            raise CustomerError(f"No data in channel {name}")
+            yield from _pieces(stream.read, name, self._kind, self._form)
 
     def batches(self, sizes: Iterable[int], random: np.random.Generator) -> Iterator[Table]:
         """The records of the next epoch, in a new order within windows of bounded size.
@@ -149,6 +163,29 @@ class Piped(Records):
                 window, numbers = [], 0
         if window:
             yield _mixed(window, random)
+
+
+def _opened(path: Path, name: str, kind: ContentType, form: Form) -> Iterator[Table]:
+    with path.open("rb", buffering=0) as file:
+        yield from _pieces(file.read, name, kind, form)
+
+
+def _pieces(
+    read: Callable[[int], bytes], name: str, kind: ContentType, form: Form
+) -> Iterator[Table]:
+    """The records of a stream as they come, held to the kind of the first."""
+    rows, first = 0, None
+    for piece in pieces(read, name, _STREAMED[kind.name]):
+        if kind.name == content.CSV and not piece.body.strip():
+            continue
+        table = _read(kind, piece.body, name, form, rows, piece)
+        first = first or table
+        same_kind(first, table)
+        form.check(table)
+        rows += table.rows
+        yield table
+    if not rows:
+        raise CustomerError(f"No data in channel {name}")
 
 
 def _mixed(window: Sequence[Table], random: np.random.Generator) -> Table:

@@ -100,7 +100,7 @@ def encode(model: Model, answers: Answers, kind: str, *, batch: bool) -> bytes:
     if kind == content.CSV:
         return model.csv(answers, batch=batch).encode()
     if kind == content.JSON:
-        return orjson.dumps({"predictions": list(answers)})
+        return orjson.dumps({getattr(model, "json_key", "predictions"): list(answers)})
     if kind == content.JSON_LINES:
         return b"\n".join(orjson.dumps(answer) for answer in answers) + b"\n"
     from algorithms.toolkit.formats import recordio

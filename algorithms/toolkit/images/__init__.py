@@ -1,1 +1,0 @@
-"""What the algorithms that learn from images share."""
