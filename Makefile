@@ -76,11 +76,11 @@ demo: setup ## Bring the platform up on this machine, train, deploy and ask for 
 
 test: setup $(DEEP) functions $(CLIENTS) ## Run every test, end to end on the local platform among them
 	@echo "test: pytest with $(WORKERS) workers"
-	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-core: setup functions $(CLIENTS) ## The same without deep learning, and without torch
 	@echo "test-core: pytest with $(WORKERS) workers"
-	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --ignore-glob='*/deep/*' $(ARGS)
+	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore-glob='*/deep/*' $(ARGS)
 
 check: setup ## Lint, formatting and types
 	@echo "check: ruff check"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -80,7 +81,18 @@ def running_terminals(server: int | None) -> int:
     count = 0
     for shell in children:
         try:
-            count += bool(shell.terminal() and shell.children())
+            count += _has_terminal(shell) and bool(shell.children())
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return count
+
+
+def _has_terminal(process: psutil.Process) -> bool:
+    # psutil lists the terminals of a machine once: one that was opened later has no name there.
+    try:
+        state = Path(f"/proc/{process.pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return process.terminal() is not None
+    # The program's name, in brackets, may hold spaces and brackets itself.
+    tty_number = state.rpartition(")")[2].split()[4]
+    return tty_number != "0"

@@ -64,6 +64,8 @@ def test_what_a_process_spent_grows_while_it_works(tmp_path: Path) -> None:
 
 
 def test_a_terminal_runs_while_its_shell_has_a_command() -> None:
+    # Terminals are opened while the agent runs, which has asked before.
+    psutil.Process().terminal()
     shell, terminal = pty.fork()
     if shell == 0:
         # A run in the background of a script ignores it, and hands that on.

@@ -1,0 +1,27 @@
+"""How a run of many workers shares the cores."""
+
+import os
+
+import pytest
+
+# Each worker has a core of its own: threads of numeric libraries would only spin for the others'.
+# They read this when they are first imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# Files that take a minute or more, the longest first: begun last, they would keep one worker busy
+# while the others have nothing left. A file is one worker's (`--dist loadfile`).
+LONG = (
+    "test_least_privilege.py",
+    "test_kills.py",
+    "test_sdk_v3.py",
+    "test_sdk_v2.py",
+    "test_state.py",
+    "test_samples.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    ranks = {name: rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(LONG)))
