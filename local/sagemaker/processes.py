@@ -16,8 +16,18 @@ from local.sagemaker.store import Store
 
 KIND = "process"
 _LINE = 256_000
-# What a process needs of the platform's own environment; credentials are never among it.
-_INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")
+# What a process needs of the platform's own environment; credentials are never among it. Whoever
+# starts the platform may limit the cores that one process takes.
+_INHERITED = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "SYSTEMROOT",
+    "OMP_NUM_THREADS",
+    "OMP_WAIT_POLICY",
+)
 
 _log = logging.getLogger(__name__)
 

@@ -74,6 +74,17 @@ def test_a_line_that_cannot_be_taken_in_does_not_break_the_process(
     assert lines == ["0", "1", "2"]
 
 
+def test_a_process_gets_the_limit_of_threads_and_nothing_that_is_not_its_own(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the platform's")
+    lines: list[str] = []
+    code = "import os; print(os.getenv('OMP_NUM_THREADS'), 'AWS_SECRET_ACCESS_KEY' in os.environ)"
+    assert run(store, tmp_path, code, lines.append).wait() == 0
+    assert lines == ["3 False"]
+
+
 @pytest.mark.skipif(not hasattr(os, "waitid"), reason="the watcher of this system reaps at once")
 def test_a_stop_in_the_moment_of_the_end_takes_nothing_from_the_watcher(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
