@@ -13,6 +13,10 @@ from tests.local.conftest import LocalPlatform
 from tests.local.support import trained, until
 
 
+# The algorithms that train on GPU instances alone run on processors here all the same.
+ACCELERATED = "ml.g4dn.xlarge"
+
+
 @dataclass(frozen=True)
 class Data:
     """One channel of a job: its objects by name, and how the job reads them."""
@@ -58,7 +62,7 @@ def fit(
                 **data.options,
             }
         )
-    instance_type = "ml.m5.xlarge" if entry.instances.training.cpu else "ml.p3.2xlarge"
+    instance_type = "ml.m5.xlarge" if entry.instances.training.cpu else accelerated(platform)
     request = {
         "TrainingJobName": job,
         "AlgorithmSpecification": {
@@ -82,6 +86,14 @@ def fit(
     }
     platform.client("sagemaker").create_training_job(**request)
     return trained(platform, job, seconds)
+
+
+def accelerated(platform: LocalPlatform) -> str:
+    """An instance type with a GPU, of which the account is allowed some from now on."""
+    for use in ("training", "spot training"):
+        done = platform.smp("quota", "set", f"{ACCELERATED} for {use} job usage", "8")
+        assert done.returncode == 0, done.stderr
+    return ACCELERATED
 
 
 def completed(job: Mapping[str, Any]) -> dict[str, float]:
