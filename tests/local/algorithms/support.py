@@ -12,7 +12,6 @@ from algorithms.catalog import algorithm
 from tests.local.conftest import LocalPlatform
 from tests.local.support import trained, until
 
-
 # The algorithms that train on GPU instances alone run on processors here all the same.
 ACCELERATED = "ml.g4dn.xlarge"
 
