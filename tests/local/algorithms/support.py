@@ -9,7 +9,7 @@ from uuid import uuid4
 from botocore.exceptions import ClientError
 
 from algorithms.catalog import algorithm
-from tests.local.conftest import LocalPlatform
+from tests.local.conftest import LocalPlatform, role_for_hosting
 from tests.local.support import trained, until
 
 # The algorithms that train on GPU instances alone run on processors here all the same.
@@ -134,11 +134,18 @@ def served(
 ) -> Iterator[Endpoint]:
     """An endpoint of the model that a job made, deleted afterwards."""
     completed(job)
+    with contextmanager(role_for_hosting)(platform) as role:
+        yield from _served(platform, name, job, role, seconds)
+
+
+def _served(
+    platform: LocalPlatform, name: str, job: Mapping[str, Any], role: str, seconds: float
+) -> Iterator[Endpoint]:
     sagemaker, suffix = platform.client("sagemaker"), uuid4().hex[:8]
     one = f"{name}-{suffix}"
     sagemaker.create_model(
         ModelName=one,
-        ExecutionRoleArn=platform.parameter("training/execution-role-arn"),
+        ExecutionRoleArn=role,
         PrimaryContainer={
             "Image": algorithm(name).image_uri("us-east-1"),
             "ModelDataUrl": job["ModelArtifacts"]["S3ModelArtifacts"],
