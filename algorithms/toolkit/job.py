@@ -36,6 +36,8 @@ class Channel:
     folder: Path
     content_type: ContentType | None
     mode: str
+    sharded: bool = False
+    """Whether each host has other objects of it, and not all of them."""
 
     @property
     def piped(self) -> bool:
@@ -190,7 +192,9 @@ def _channels(inputs: Mapping[str, Any], base: Path, entry: Algorithm) -> dict[s
         folder = base / "input" / "data" / name
         if mode != "Pipe" and not folder.is_dir() and name in known:
             problems.append(f"No data in {name} channel path {folder}")
-        channels[name] = Channel(name, folder, ContentType.parse(text) if text else None, mode)
+        sharded = settings.get("S3DistributionType") == "ShardedByS3Key"
+        kind = ContentType.parse(text) if text else None
+        channels[name] = Channel(name, folder, kind, mode, sharded)
     if problems:
         raise CustomerError("; ".join(problems))
     return channels
