@@ -7,6 +7,7 @@ message, and zeros up to a multiple of four bytes.
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -71,7 +72,7 @@ def read(
         before: how many records came before it, where it is a piece of a longer text.
         offset: how many bytes came before it.
     """
-    table = _uniform(body, name, before)
+    table = _uniform(body, name, before) or _sparse(body, name, before)
     if table is None:
         table = _general(body, name, before, offset)
     if labelled and table.labels is None:
@@ -105,6 +106,56 @@ def _uniform(body: bytes, name: str, before: int) -> Table | None:
         features.astype(np.float32, copy=False),
         label[0][:, 0].astype(np.float32) if label else None,
         files=((name, len(table)),),
+        before=before,
+    )
+
+
+def _sparse(body: bytes, name: str, before: int) -> Table | None:
+    """Read sparse records of 32-bit floats together; None where any is of another kind or wrong."""
+    from google.protobuf.message import DecodeError
+
+    kind = record_class()
+    values, keys = array("f"), array("Q")
+    counts, labels = [0], array("f")
+    shape: list[int] = []
+    try:
+        for message in frames(body, name):
+            record = kind.FromString(bytes(message))
+            if len(record.features) != 1 or _FEATURES not in record.features:
+                return None
+            tensor = record.features[_FEATURES].float32_tensor
+            shape = shape or list(tensor.shape)
+            # A dense record has no keys, one of another kind no shape here.
+            if len(shape) != 1 or tensor.shape != shape or len(tensor.keys) != len(tensor.values):
+                return None
+            values.extend(tensor.values)
+            keys.extend(tensor.keys)
+            counts.append(len(keys))
+            if record.label:
+                if len(record.label) != 1 or _FEATURES not in record.label:
+                    return None
+                labels.extend(record.label[_FEATURES].float32_tensor.values)
+                if len(labels) != len(counts) - 1:
+                    return None
+    except (DecodeError, FormatError):
+        return None
+    rows, width = len(counts) - 1, shape[0] if shape else 0
+    columns, stops = np.array(keys, dtype=np.uint64), np.array(counts)
+    if not rows or (labels and len(labels) != rows) or (len(keys) and columns.max() >= width):
+        return None
+    places = columns.astype(np.int64)
+    if rows * width >= 1 << 62 or (
+        len(np.unique(np.repeat(np.arange(rows), np.diff(stops)) * width + places)) != len(places)
+    ):
+        return None
+
+    from scipy.sparse import csr_matrix
+
+    found = np.array(values, dtype=np.float32)
+    return Table(
+        csr_matrix((found, places, stops), shape=(rows, width)),
+        np.array(labels, dtype=np.float32) if labels else None,
+        files=((name, rows),),
         before=before,
     )
 
