@@ -1,22 +1,27 @@
-"""Requests a second of the model server, against a bare server of the same kind.
+"""Requests a second of the model server, beside BentoML, MLServer and a bare server of its kind.
 
     python benchmarks/serving.py
 
-Both run with two workers on the cores that the clients use too, and are measured in five turns,
-one after the other. Printed: medians of requests a second, p50 and p99, time to the first ping, and
-the memory of all processes of a server (PSS).
+All run with two workers on the cores that the clients use too, and are measured in five turns, one
+after the other. Printed: medians of requests a second, p50 and p99, time until a server answers as
+ready, and the memory of all its processes (PSS). The peers get an environment of their own, by
+`serving_peers/uv.lock`.
 """
 
 import http.client
 import json
 import multiprocessing
 import os
+import shutil
+import signal
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +30,9 @@ import xgboost
 
 from algorithms import kmeans
 
+CHECKOUT = Path(__file__).resolve().parent.parent
+PEERS = Path(__file__).resolve().parent / "serving_peers"
+PEER_SERVERS = ("BentoML", "MLServer")
 SECONDS = 1.5
 TURNS = 5
 BARE = """
@@ -48,15 +56,51 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(algorithm: str, base: Path) -> tuple[subprocess.Popen[bytes], int, float]:
-    """A server, its port and the seconds until it answered."""
+@dataclass
+class Server:
+    """A running server: its process, its port, and the seconds until it was ready."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    seconds: float
+
+
+def peers() -> Path:
+    """The programs of the peers' environment, made at the first call."""
+    environment = CHECKOUT / "build" / "serving-peers"
+    uv = shutil.which("uv") or str(CHECKOUT / ".uv" / "bin" / "uv")
+    subprocess.run(
+        [uv, "sync", "--locked", "--quiet", "--python", sys.executable],
+        cwd=PEERS,
+        env={**os.environ, "UV_PROJECT_ENVIRONMENT": str(environment)},
+        check=True,
+    )
+    return environment / "bin"
+
+
+def command(kind: str, port: int, programs: Path) -> tuple[list[str], dict[str, str], str]:
+    """How a server is started, with what environment, and which path answers once it is ready."""
+    if kind == "bare":
+        return [sys.executable, "-c", BARE, str(port)], {}, "/ping"
+    if kind == "BentoML":
+        arguments = ["serve", "bento_service:Predictions", "--host", "127.0.0.1"]
+        return [str(programs / "bentoml"), *arguments, "--port", str(port)], {}, "/readyz"
+    if kind == "MLServer":
+        ports = {"HTTP": port, "GRPC": free_port(), "METRICS": free_port()}
+        named = {f"MLSERVER_{name}_PORT": str(each) for name, each in ports.items()}
+        ready = "/v2/models/predictions/ready"
+        return [str(programs / "mlserver"), "start", "mlserver_model"], named, ready
+    return [sys.executable, "-m", "algorithms", "serve"], {}, "/ping"
+
+
+def start(kind: str, algorithm: str, base: Path, programs: Path) -> Server:
+    """A server of the model below a folder, once it is ready."""
     port = free_port()
-    command = [sys.executable, "-m", "algorithms", "serve"]
-    if algorithm == "bare":
-        command = [sys.executable, "-c", BARE, str(port)]
+    arguments, variables, ready = command(kind, port, programs)
     started = time.perf_counter()
     process = subprocess.Popen(
-        command,
+        arguments,
+        cwd=PEERS if kind in PEER_SERVERS else CHECKOUT,
         env={
             **os.environ,
             "ALGORITHM_NAME": algorithm,
@@ -64,19 +108,30 @@ def start(algorithm: str, base: Path) -> tuple[subprocess.Popen[bytes], int, flo
             "SAGEMAKER_BIND_ADDRESS": "127.0.0.1",
             "SAGEMAKER_BIND_TO_PORT": str(port),
             "MODEL_SERVER_WORKERS": "2",
+            "PYTHONPATH": str(PEERS if kind in PEER_SERVERS else CHECKOUT),
+            "BENTOML_DO_NOT_TRACK": "True",
+            "BENTOML_HOME": str(base / "bentoml"),
+            "OMP_NUM_THREADS": "1",
+            **variables,
         },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     while True:
+        if process.poll() is not None:
+            raise RuntimeError(f"{kind} ended with {process.returncode} before it was ready")
         try:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            connection.request("GET", "/ping")
-            connection.getresponse().read()
+            connection.request("GET", ready)
+            answer = connection.getresponse()
+            answer.read()
         except OSError:
             time.sleep(0.005)
         else:
-            return process, port, time.perf_counter() - started
+            if answer.status == 200:
+                return Server(process, port, time.perf_counter() - started)
+            time.sleep(0.005)
 
 
 def client(port: int, body: bytes, seconds: float) -> list[float]:
@@ -110,7 +165,7 @@ def models(folder: Path) -> None:
     booster = xgboost.train(
         {"max_depth": 6}, xgboost.DMatrix(features, features.sum(axis=1)), num_boost_round=100
     )
-    for name in ("xgboost", "kmeans", "bare"):
+    for name in ("xgboost", "kmeans"):
         (folder / name / "model").mkdir(parents=True)
     (folder / "xgboost/model/xgboost-model").write_bytes(booster.save_raw("ubj"))
     kmeans.save(folder / "kmeans/model", random.random((10, 784), dtype=np.float32))
@@ -118,41 +173,50 @@ def models(folder: Path) -> None:
 
 def main() -> None:
     """Print one JSON line a server, body and number of clients."""
-    random = np.random.default_rng(1)
+    programs = peers()
     with tempfile.TemporaryDirectory() as folder:
         models(Path(folder))
-        servers = {name: start(name, Path(folder) / name) for name in ("xgboost", "kmeans", "bare")}
-        try:
-            for name, columns in (("xgboost", 30), ("kmeans", 784)):
-                for rows in (1, 100):
-                    numbers = random.random((rows, columns), dtype=np.float32).tolist()
-                    body = "\n".join(",".join(map(repr, row)) for row in numbers).encode()
-                    for clients in (1, 8, 32):
-                        turns: dict[str, list[tuple[float, float, float]]] = {name: [], "bare": []}
-                        for _ in range(TURNS):
-                            for which, found in turns.items():
-                                found.append(measure(servers[which][1], body, clients))
-                        for which, found in turns.items():
-                            rate, p50, p99 = map(statistics.median, zip(*found, strict=True))
-                            line = {
-                                "server": which,
-                                "body": f"{rows} x {columns}",
-                                "clients": clients,
-                                "requests_per_second": round(rate),
-                                "p50_ms": round(p50, 2),
-                                "p99_ms": round(p99, 2),
-                            }
-                            print(json.dumps(line), flush=True)
-            for name, (process, _, seconds) in servers.items():
-                tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children()]
-                pss = sum(part.memory_full_info().pss for part in tree) / 1e6
-                print(
-                    json.dumps({"server": name, "ready_s": round(seconds, 2), "pss_mb": round(pss)})
-                )
-        finally:
-            for process, _, _ in servers.values():
-                process.terminate()
-                process.wait()
+        for name, columns in (("xgboost", 30), ("kmeans", 784)):
+            servers = {
+                kind: start(kind, name, Path(folder) / name, programs)
+                for kind in ("ours", *PEER_SERVERS, "bare")
+            }
+            try:
+                compare(name, columns, servers)
+            finally:
+                for server in servers.values():
+                    os.killpg(server.process.pid, signal.SIGTERM)
+                    server.process.wait()
+
+
+def compare(name: str, columns: int, servers: Mapping[str, Server]) -> None:
+    """Measure the servers of one model in turns."""
+    random = np.random.default_rng(1)
+    for rows in (1, 100):
+        numbers = random.random((rows, columns), dtype=np.float32).tolist()
+        body = "\n".join(",".join(map(repr, row)) for row in numbers).encode()
+        for clients in (1, 8, 32):
+            turns: dict[str, list[tuple[float, float, float]]] = {kind: [] for kind in servers}
+            for _ in range(TURNS):
+                for kind, found in turns.items():
+                    found.append(measure(servers[kind].port, body, clients))
+            for kind, found in turns.items():
+                rate, p50, p99 = map(statistics.median, zip(*found, strict=True))
+                line = {
+                    "model": name,
+                    "server": kind,
+                    "body": f"{rows} x {columns}",
+                    "clients": clients,
+                    "requests_per_second": round(rate),
+                    "p50_ms": round(p50, 2),
+                    "p99_ms": round(p99, 2),
+                }
+                print(json.dumps(line), flush=True)
+    for kind, server in servers.items():
+        root = psutil.Process(server.process.pid)
+        pss = sum(part.memory_full_info().pss for part in [root, *root.children(recursive=True)])
+        line = {"model": name, "server": kind, "ready_s": round(server.seconds, 2)}
+        print(json.dumps({**line, "pss_mb": round(pss / 1e6)}), flush=True)
 
 
 if __name__ == "__main__":
