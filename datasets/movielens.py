@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from datasets.wheels import Wheel
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 WHEEL = Wheel(
     "recbole", "1.2.1", "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
@@ -59,3 +63,18 @@ def split(test: float = 0.1, seed: int = 0) -> tuple[Ratings, Ratings]:
     order = np.random.default_rng(seed).permutation(len(everything))
     cut = round(len(everything) * (1 - test))
     return everything.take(order[:cut]), everything.take(order[cut:])
+
+
+def one_hot(ratings: Ratings) -> csr_matrix:
+    """A row for each rating: a one at its user, and one at its item behind all users."""
+    from scipy.sparse import csr_matrix
+
+    rows = len(ratings)
+    return csr_matrix(
+        (
+            np.ones(2 * rows, dtype=np.float32),
+            np.stack([ratings.users, USERS + ratings.items], axis=1).ravel(),
+            np.arange(0, 2 * rows + 1, 2),
+        ),
+        shape=(rows, USERS + ITEMS),
+    )
