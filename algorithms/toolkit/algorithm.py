@@ -61,6 +61,14 @@ class Responder(Protocol):
         """
 
 
+@runtime_checkable
+class Chooser(Protocol):
+    """A trained model whose form of answer depends on the form of the request."""
+
+    def answer_type(self, kind: ContentType, accept: str | None) -> ContentType | None:
+        """What answers a request of this content type and Accept header; None when nothing can."""
+
+
 class Model(Protocol):
     """A trained model of records that are rows of numbers."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from algorithms.toolkit import content
-from algorithms.toolkit.algorithm import Answers, Model, Request, Responder
+from algorithms.toolkit.algorithm import Answers, Chooser, Model, Request, Responder
 from algorithms.toolkit.content import ContentType, negotiate
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats.table import FormatError, Table, refuse_infinite
@@ -36,7 +36,10 @@ def invoke(
         raise Refusal(
             415, f"Content type '{kind.name}' is not supported; {', '.join(model.accepts)} are"
         )
-    wanted = negotiate(accept, model.answers)
+    if isinstance(model, Chooser):
+        wanted = model.answer_type(kind, accept)
+    else:
+        wanted = negotiate(accept, model.answers)
     if wanted is None:
         raise Refusal(406, f"Accept '{accept}' is not supported; {', '.join(model.answers)} are")
     try:
