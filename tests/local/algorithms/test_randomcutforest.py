@@ -70,7 +70,7 @@ def test_unusual_rows_are_told_no_worse_than_by_the_library_itself(
         library.update(row)
     reference = [library.score(row) for row in others.tolist()]
     own = scores(endpoint, others)
-    assert roc_auc_score(unusual, own) >= roc_auc_score(unusual, reference) - 0.003
+    assert roc_auc_score(unusual, own) >= roc_auc_score(unusual, reference)
     found = own > own.mean() + 3 * own.std()
     assert completed(job)["test:accuracy"] == pytest.approx((found == unusual).mean(), abs=1e-6)
 
