@@ -21,7 +21,7 @@ from datasets import shuttle
 Rows = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
-RUNS = 3
+RUNS = 5
 TREES, SAMPLES = 100, 256
 _ALONE = """
 import sys
