@@ -76,15 +76,3 @@ def _cuts(
     inside = (distinct[1:] < natural) & (natural <= distinct[:-1])
     middles = np.where(inside, natural, middles)
     return np.concatenate([[above], middles, [below]]), hits, guessed
-
-
-def roc_auc(scores: Scores, labels: npt.NDArray[Any]) -> float | None:
-    """The share of pairs that are in the right order; None with records of one class alone."""
-    positive = labels > 0
-    found, missed = int(positive.sum()), int((~positive).sum())
-    if not found or not missed:
-        return None
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    # The mean rank of records with the same score.
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    return float((ranks[positive].sum() - found * (found + 1) / 2) / (found * missed))

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from algorithms.linear_learner.calibration import f_score, roc_auc
-from algorithms.toolkit.classification import Confusion
+from algorithms.linear_learner.calibration import f_score
+from algorithms.toolkit.classification import Confusion, roc_auc
 from algorithms.toolkit.training import log
 
 Scores = dict[str, float]

@@ -67,6 +67,18 @@ class Confusion:
         return float(scores[positive[0]]) if len(positive) else 0.0
 
 
+def roc_auc(scores: npt.NDArray[np.floating[Any]], labels: npt.NDArray[Any]) -> float | None:
+    """The share of pairs that are in the right order; None with records of one class alone."""
+    positive = labels > 0
+    found, missed = int(positive.sum()), int((~positive).sum())
+    if not found or not missed:
+        return None
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    # The mean rank of records with the same score.
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    return float((ranks[positive].sum() - found * (found + 1) / 2) / (found * missed))
+
+
 def folds(
     labels: npt.NDArray[Any] | None, rows: int, count: int, random: np.random.Generator
 ) -> list[npt.NDArray[np.int64]]:

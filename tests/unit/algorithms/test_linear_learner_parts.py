@@ -6,12 +6,13 @@ from scipy.optimize import approx_fprime
 from scipy.sparse import csr_matrix
 from sklearn.metrics import fbeta_score, roc_auc_score
 
-from algorithms.linear_learner.calibration import calibrate, roc_auc
+from algorithms.linear_learner.calibration import calibrate
 from algorithms.linear_learner.data import Block, scaler
 from algorithms.linear_learner.losses import loss
 from algorithms.linear_learner.optimizers import Optimizer, Rule
 from algorithms.linear_learner.scores import binary, multiclass
 from algorithms.linear_learner.settings import Schedule
+from algorithms.toolkit.classification import roc_auc
 
 LOSSES = {
     "logistic": "classes",
