@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 from algorithms.randomcutforest.forest import Forest
 from algorithms.randomcutforest.model import MODEL_FILE
-from benchmarks.algorithms import processes
+from benchmarks.algorithms import _processes as processes
 from benchmarks.measuring import Figure
 from datasets import shuttle
 

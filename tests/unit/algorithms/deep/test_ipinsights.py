@@ -1,5 +1,9 @@
 import json
+import os
 import re
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -263,6 +267,57 @@ def test_the_same_job_twice_gives_the_same_model(new_job: NewJob) -> None:
     assert first.keys() == second.keys()
     for name, tensor in first.items():
         assert torch.equal(tensor, second[name])
+
+
+HOST = """
+import sys
+from pathlib import Path
+import numpy as np, torch
+from algorithms.ipinsights import training
+from algorithms.ipinsights.network import Network
+from algorithms.ipinsights.pairs import Pairs
+from algorithms.toolkit import deep
+from algorithms.toolkit.job import Job
+from algorithms.toolkit.peers import meet
+
+host, base = sys.argv[1], Path(sys.argv[2])
+hosts = ("algo-1",) if host == "alone" else ("algo-1", "algo-2")
+training.made_up = lambda addresses, *_: (addresses + (1 << 20))[None]
+torch.manual_seed(0)
+network = Network(50, 4, 1)
+trainer = training.Trainer(network, learning_rate=0.01, weight_decay=0.1, anywhere=1, shuffled=0,
+                           random=None, device=torch.device("cpu"))
+entities, addresses = np.arange(40) % 7, np.arange(40) << 12
+# The second host has fewer pairs, and is through sooner.
+parts = {"alone": [slice(0, 30), slice(30, 40)],
+         "algo-1": [slice(0, 20), slice(30, 40)], "algo-2": [slice(20, 30)]}[host]
+batches = [Pairs(entities[part], addresses[part]) for part in parts]
+job = Job("ipinsights", {}, {}, {}, {}, hosts[0] if host == "alone" else host, hosts, base)
+with meet(job) as peers, deep.together(job, peers):
+    while trainer.step(batches.pop(0) if batches else Pairs(entities[:0], addresses[:0])):
+        pass
+torch.save(network.state(), base / f"{host}.pt")
+"""
+
+
+def test_hosts_make_the_steps_that_one_with_all_of_their_pairs_makes(tmp_path: Path) -> None:
+    addresses = {"algo-1": "127.0.0.43", "algo-2": "127.0.0.44"}
+    try:
+        socket.create_server((addresses["algo-1"], 0)).close()
+    except OSError:
+        pytest.skip("this machine has one loopback address only")
+    environment = {**os.environ, "SAGEMAKER_HOST_ADDRESSES": json.dumps(addresses)}
+    hosts = [
+        subprocess.Popen([sys.executable, "-c", HOST, host, str(tmp_path)], env=environment)
+        for host in ("alone", *addresses)
+    ]
+    assert [host.wait(120) for host in hosts] == [0, 0, 0]
+    alone, first, second = (
+        torch.load(tmp_path / f"{host}.pt", weights_only=True) for host in ("alone", *addresses)
+    )
+    for name, tensor in alone.items():
+        torch.testing.assert_close(first[name], tensor, rtol=1e-4, atol=1e-6)
+        assert torch.equal(first[name], second[name])
 
 
 def test_all_pairs_come_once_in_every_epoch_in_another_order() -> None:
