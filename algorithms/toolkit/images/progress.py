@@ -14,6 +14,7 @@ from algorithms.toolkit.errors import CustomerError
 
 KIND = "sagemaker-platform/checkpoint"
 VERSION = 1
+_COUNTS = ("epochs", "waited", "updates")
 _LAST, _BEST = "checkpoint.safetensors", "best-"
 
 
@@ -35,6 +36,7 @@ class Progress:
     """The score that the next has to beat by the tolerance."""
     epochs: int = 0
     waited: int = 0
+    updates: int = 0
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Progress:
@@ -69,12 +71,12 @@ class Progress:
 
     def state(self) -> dict[str, float | int]:
         """What a checkpoint keeps of it."""
-        return {name: getattr(self, name) for name in ("best", "reference", "epochs", "waited")}
+        return {name: getattr(self, name) for name in ("best", "reference", *_COUNTS)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from what a checkpoint kept."""
         self.best, self.reference = float(state["best"]), float(state["reference"])
-        self.epochs, self.waited = int(state["epochs"]), int(state["waited"])
+        self.epochs, self.waited, self.updates = (int(state[name]) for name in _COUNTS)
 
 
 class Checkpoints:
