@@ -1,6 +1,6 @@
 """Requests a second of the model server, beside BentoML, MLServer and a bare server of its kind.
 
-    python benchmarks/serving.py
+    python -m benchmarks.serving
 
 All run with two workers on the cores that the clients use too, and are measured in five turns, one
 after the other. Printed: medians of requests a second, p50 and p99, time until a server answers as
@@ -29,6 +29,7 @@ import psutil
 import xgboost
 
 from algorithms import kmeans
+from benchmarks.serving_client import Question, client
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PEERS = Path(__file__).resolve().parent / "serving_peers"
@@ -134,25 +135,20 @@ def start(kind: str, algorithm: str, base: Path, programs: Path) -> Server:
             time.sleep(0.005)
 
 
-def client(port: int, body: bytes, seconds: float) -> list[float]:
-    """The latencies of one client that asks again as soon as it is answered."""
-    connection = http.client.HTTPConnection("127.0.0.1", port)
-    latencies = []
-    end = time.perf_counter() + seconds
-    while (started := time.perf_counter()) < end:
-        connection.request("POST", "/invocations", body, {"Content-Type": "text/csv"})
-        answer = connection.getresponse()
-        answer.read()
-        if answer.status != 200:
-            raise RuntimeError(f"status {answer.status}")
-        latencies.append(time.perf_counter() - started)
-    return latencies
+def question(kind: str, rows: str) -> Question:
+    """The same rows of text, in the protocol of each server."""
+    if kind != "MLServer":
+        return Question("/invocations", "text/csv", rows.encode())
+    text = {"name": "rows", "shape": [1], "datatype": "BYTES", "data": [rows]}
+    body = json.dumps({"inputs": [text]}).encode()
+    return Question("/v2/models/predictions/infer", "application/json", body)
 
 
-def measure(port: int, body: bytes, clients: int) -> tuple[float, float, float]:
+def measure(port: int, asked: Question, clients: int) -> tuple[float, float, float]:
     """Requests a second, p50 and p99 in milliseconds."""
-    with multiprocessing.Pool(clients) as pool:
-        found = pool.starmap(client, [(port, body, SECONDS)] * clients)
+    with multiprocessing.get_context("fork").Pool(clients) as pool:
+        pool.map(abs, range(clients))
+        found = pool.starmap(client, [(port, asked, SECONDS)] * clients)
     latencies = np.concatenate([np.array(part) for part in found])
     p50, p99 = np.percentile(latencies, [50, 99]) * 1e3
     return len(latencies) / SECONDS, float(p50), float(p99)
@@ -194,12 +190,12 @@ def compare(name: str, columns: int, servers: Mapping[str, Server]) -> None:
     random = np.random.default_rng(1)
     for rows in (1, 100):
         numbers = random.random((rows, columns), dtype=np.float32).tolist()
-        body = "\n".join(",".join(map(repr, row)) for row in numbers).encode()
+        text = "\n".join(",".join(map(repr, row)) for row in numbers)
         for clients in (1, 8, 32):
             turns: dict[str, list[tuple[float, float, float]]] = {kind: [] for kind in servers}
             for _ in range(TURNS):
                 for kind, found in turns.items():
-                    found.append(measure(servers[kind].port, body, clients))
+                    found.append(measure(servers[kind].port, question(kind, text), clients))
             for kind, found in turns.items():
                 rate, p50, p99 = map(statistics.median, zip(*found, strict=True))
                 line = {

@@ -1,10 +1,8 @@
-"""The benchmark's model under MLServer, which takes text on a route of the model's own."""
+"""The benchmark's model under MLServer, in the protocol that its workers take."""
 
-import json
-
-from fastapi import Request, Response
 from mlserver import MLModel
-from mlserver.handlers import custom_handler
+from mlserver.codecs import StringCodec
+from mlserver.types import InferenceRequest, InferenceResponse, ResponseOutput
 from predicting import predictor
 
 
@@ -16,8 +14,9 @@ class Predictions(MLModel):
         self._predict = predictor()
         return True
 
-    @custom_handler(rest_path="/invocations")
-    async def invocations(self, request: Request) -> Response:
-        """One answer for each line."""
-        text = (await request.body()).decode()
-        return Response(json.dumps(self._predict(text)), media_type="application/json")
+    async def predict(self, payload: InferenceRequest) -> InferenceResponse:
+        """One answer for each line of the one text that is asked about."""
+        (text,) = StringCodec.decode_input(payload.inputs[0])
+        found = self._predict(text)
+        output = ResponseOutput(name="predictions", shape=[len(found)], datatype="FP32", data=found)
+        return InferenceResponse(model_name=self.name, outputs=[output])
