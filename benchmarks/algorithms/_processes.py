@@ -63,6 +63,21 @@ def train(
     **variables: str,
 ) -> Spent:
     """Train an algorithm on channels of a content type and files; the model lies in base/model."""
+    lay_out(base, channels, hyperparameters)
+    return run(
+        *("-m", "algorithms", "train"),
+        ALGORITHM_NAME=name,
+        SAGEMAKER_BASE_DIR=str(base),
+        **variables,
+    )
+
+
+def lay_out(
+    base: Path,
+    channels: Mapping[str, tuple[str, Mapping[str, bytes]]],
+    hyperparameters: Mapping[str, Any],
+) -> None:
+    """Write the files of a job below a folder, as the platform does."""
     config = base / "input" / "config"
     config.mkdir(parents=True, exist_ok=True)
     inputs = {}
@@ -78,9 +93,3 @@ def train(
         ("resourceconfig", {"current_host": "algo-1", "hosts": ["algo-1"]}),
     ):
         (config / f"{file}.json").write_text(json.dumps(value))
-    return run(
-        *("-m", "algorithms", "train"),
-        ALGORITHM_NAME=name,
-        SAGEMAKER_BASE_DIR=str(base),
-        **variables,
-    )

@@ -1,6 +1,5 @@
-"""Training in this process, as the container of an algorithm does, with what it took."""
+"""Training in this process, which says what training itself takes of the processor."""
 
-import json
 import os
 import tempfile
 import time
@@ -12,14 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from algorithms.toolkit import training
-
-
-@dataclass(frozen=True)
-class Channel:
-    """The files of a channel by name, and their content type."""
-
-    files: Mapping[str, bytes]
-    content_type: str
+from benchmarks.algorithms._processes import lay_out
 
 
 @dataclass(frozen=True)
@@ -34,24 +26,13 @@ class Trained:
 
 @contextmanager
 def trained(
-    name: str, channels: Mapping[str, Channel], hyperparameters: Mapping[str, Any]
+    name: str,
+    channels: Mapping[str, tuple[str, Mapping[str, bytes]]],
+    hyperparameters: Mapping[str, Any],
 ) -> Iterator[Trained]:
     """Train an algorithm; a job that fails ends the benchmark with its log."""
     with tempfile.TemporaryDirectory() as folder:
-        base = Path(folder)
-        config = base / "input" / "config"
-        config.mkdir(parents=True)
-        for channel, data in channels.items():
-            (base / "input" / "data" / channel).mkdir(parents=True)
-            for file, body in data.files.items():
-                (base / "input" / "data" / channel / file).write_bytes(body)
-        inputs = {
-            channel: {"TrainingInputMode": "File", "ContentType": data.content_type}
-            for channel, data in channels.items()
-        }
-        (config / "inputdataconfig.json").write_text(json.dumps(inputs))
-        values = {key: str(value) for key, value in hyperparameters.items()}
-        (config / "hyperparameters.json").write_text(json.dumps(values))
+        lay_out(Path(folder), channels, hyperparameters)
         os.environ["SAGEMAKER_BASE_DIR"] = folder
         log, began = StringIO(), time.process_time()
         with redirect_stdout(log):
@@ -59,4 +40,4 @@ def trained(
         seconds = time.process_time() - began
         if code:
             raise RuntimeError(log.getvalue())
-        yield Trained(base / "model", log.getvalue(), seconds)
+        yield Trained(Path(folder) / "model", log.getvalue(), seconds)

@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from algorithms.factorization_machines import Model, load
 from algorithms.toolkit.formats import recordio
 from algorithms.toolkit.formats.table import Table
-from benchmarks.algorithms._training import Channel, trained
+from benchmarks.algorithms._training import trained
 from benchmarks.measuring import Figure
 from datasets import movielens
 
@@ -95,7 +95,7 @@ def _likings(train: Table, test: Table) -> dict[str, float]:
 
 def _learnt(train: Table, settings: Mapping[str, Any]) -> tuple[Model, dict[str, float]]:
     """A model, and through how many thousand records a second training went on one core."""
-    channel = Channel({"train.pbr": recordio.write(train)}, "application/x-recordio-protobuf")
+    channel = ("application/x-recordio-protobuf", {"train.pbr": recordio.write(train)})
     with trained("factorization-machines", {"train": channel}, settings) as job:
         return load(job.model), {
             "records by the whole job": train.rows * settings["epochs"] / job.seconds / 1e3

@@ -11,7 +11,7 @@ from algorithms.lda import load
 from algorithms.lda.documents import Matrix, mixtures, smoothed
 from algorithms.toolkit.formats import recordio
 from algorithms.toolkit.formats.table import Table
-from benchmarks.algorithms._training import Channel, trained
+from benchmarks.algorithms._training import trained
 from benchmarks.measuring import Figure
 from datasets import reuters
 from datasets import topics as bars
@@ -62,7 +62,7 @@ def _articles(count: int) -> list[Figure]:
 
 def _learnt(counts: csr_matrix, count: int) -> tuple[Matrix, Matrix, float]:
     body = recordio.write(Table(counts))
-    channel = Channel({"train.pbr": body}, "application/x-recordio-protobuf")
+    channel = ("application/x-recordio-protobuf", {"train.pbr": body})
     settings = {
         "num_topics": count,
         "feature_dim": counts.shape[1],
