@@ -171,7 +171,7 @@ class Fitting:
         if len(own):
             loss = self._network.loss(**self._windows.chosen(own)).mean()
             loss.backward()
-            value = float(loss)
+            value = loss.item()
         average_gradients(self._network, len(own))
         torch.nn.utils.clip_grad_norm_(self._network.parameters(), _NORM)
         self._optimizer.step()

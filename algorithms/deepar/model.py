@@ -18,6 +18,7 @@ from algorithms.deepar.reading import decoded, lines
 from algorithms.deepar.series import Series, parse
 from algorithms.deepar.windows import Windows
 from algorithms.toolkit import content, deep
+from algorithms.toolkit.content import ContentType
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats.table import FormatError
 
@@ -72,6 +73,8 @@ def forecasts(
     network: Network, settings: Settings, series: Sequence[Series], count: int
 ) -> Iterator[Any]:
     """Paths that each series may take after its last point: paths x points."""
+    if not series:
+        return
     device = next(network.parameters()).device
     windows = Windows(series, settings, device)
     size = max(1, _PATHS // count)
@@ -94,6 +97,11 @@ class Forecaster:
         self._network = network
         self._checks = checks
         self._configuration = configuration
+
+    def answer_type(self, kind: ContentType, accept: str | None) -> ContentType | None:
+        """Lines are answered with lines, unless a client asks for something else."""
+        lines = not accept and kind.name == content.JSON_LINES
+        return ContentType(kind.name) if lines else content.negotiate(accept, self.answers)
 
     def respond(self, request: Request) -> bytes:
         """The forecasts, as an object with predictions or one object a line."""
@@ -127,8 +135,6 @@ class Forecaster:
     def _forecasts(
         self, series: Sequence[Series], configuration: Configuration
     ) -> Iterator[dict[str, Any]]:
-        if not series:
-            return
         # The same request gets the same answer.
         torch.manual_seed(_SEED)
         for one, paths in zip(

@@ -53,6 +53,8 @@ class Responder(Protocol):
     answers: tuple[str, ...]
     """The content types of answers; the first is given when a request asks for none."""
 
+    # A model that takes long for a small request, too, has `slow`: pings are answered meanwhile.
+
     def respond(self, request: Request) -> bytes:
         """The answer in the form of `request.accept`.
 
