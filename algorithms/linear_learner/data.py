@@ -17,6 +17,7 @@ from algorithms.linear_learner.losses import Matrix
 
 if TYPE_CHECKING:
     from algorithms.toolkit.formats.table import Table
+    from algorithms.toolkit.peers import Peers
 
 Wide = npt.NDArray[np.float64]
 # A spread below this share of the size of the values is rounding, and not variety.
@@ -37,17 +38,21 @@ class Scaler:
         return bool(self.shift.any())
 
 
-def scaler(columns: Any, *, unbias: bool, normalize: bool) -> Scaler:
-    """Measure columns, dense or sparse, in numbers of 64 bits."""
-    if isinstance(columns, np.ndarray):
-        wide = columns.astype(np.float64)
-        mean = wide.mean(axis=0)
-        deviation = wide.std(axis=0)
+def scaler(columns: Any, *, unbias: bool, normalize: bool, peers: Peers) -> Scaler:
+    """Measure columns of all hosts, dense or sparse, in numbers of 64 bits."""
+    wide = columns.astype(np.float64)
+    whole = peers.total(
+        {"sum": np.asarray(wide.sum(axis=0)).ravel(), "rows": np.array(wide.shape[0])}
+    )
+    mean = whole["sum"] / whole["rows"]
+    if isinstance(wide, np.ndarray):
+        squares = ((wide - mean) ** 2).sum(axis=0)
     else:
-        wide = columns.astype(np.float64)
-        mean = np.asarray(wide.mean(axis=0)).ravel()
-        square = np.asarray(wide.multiply(wide).mean(axis=0)).ravel()
-        deviation = np.sqrt(np.maximum(square - mean**2, 0))
+        places, width = wide.indices, wide.shape[1]
+        squares = np.bincount(places, (wide.data - mean[places]) ** 2, minlength=width)
+        # What is not stored is zero.
+        squares += (wide.shape[0] - np.bincount(places, minlength=width)) * mean**2
+    deviation = np.sqrt(peers.total({"squares": squares})["squares"] / whole["rows"])
     constant = deviation <= _ROUNDING * np.abs(mean)
     # As training will subtract it, so that the artifact subtracts the same.
     narrow = mean.astype(np.float32).astype(np.float64)
@@ -91,16 +96,16 @@ class Block:
             found -= np.outer(self._shift, gradient.sum(axis=0))
         return found
 
-    def mean_square(self) -> float:
-        """The mean over the records of the sum of the squares of their features."""
+    def squares(self) -> float:
+        """The sum of the squares of all features of all records."""
         features = self._features
         if self._shift is None:
             values = features if isinstance(features, np.ndarray) else features.data
-            return float((values.astype(np.float64) ** 2).sum() / features.shape[0])
+            return float((values.astype(np.float64) ** 2).sum())
         # |x - m|^2 = |x|^2 - 2 x m + |m|^2
-        squares = float((features.data.astype(np.float64) ** 2).sum() / features.shape[0])
-        product = float((features @ self._shift).mean())
-        return squares - 2 * product + float(self._shift @ self._shift)
+        squares = float((features.data.astype(np.float64) ** 2).sum())
+        product = float((features @ self._shift).sum(dtype=np.float64))
+        return float(squares - 2 * product + features.shape[0] * (self._shift @ self._shift))
 
 
 class Examples:
@@ -119,12 +124,21 @@ class Examples:
         return Block(self.table.features[rows], self._scaling), self.labels[rows]
 
     def batches(
-        self, size: int, random: np.random.Generator
+        self, count: int, random: np.random.Generator, peers: Peers
     ) -> Iterator[tuple[Block, npt.NDArray[Any]]]:
-        """All records in a new order, in batches as even as can be and no larger than `size`."""
+        """All records in a new order, in so many batches that are as even as can be.
+
+        Where a host has fewer records than that, the others have theirs while it has none.
+        """
         order = random.permutation(len(self))
-        for rows in np.array_split(order, -(-len(self) // size)):
+        ends = np.arange(1, count) * len(self) / count + peers.rank / len(peers.hosts)
+        for rows in np.split(order, ends.astype(np.int64)):
             yield self.take(rows)
+
+    def sample(self, most: int, random: np.random.Generator) -> tuple[Block, npt.NDArray[Any]]:
+        """At most so many records, each as likely as another, in their order."""
+        rows = random.choice(len(self), size=min(most, len(self)), replace=False)
+        return self.take(np.sort(rows))
 
     def pieces(self, size: int) -> Iterator[tuple[slice, Block, npt.NDArray[Any]]]:
         """All records in their order."""

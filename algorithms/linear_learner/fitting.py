@@ -18,6 +18,7 @@ from algorithms.toolkit.training import log
 
 if TYPE_CHECKING:
     from algorithms.toolkit.job import Job
+    from algorithms.toolkit.peers import Peers
 
 # Of one block of scores while a channel is measured, in numbers.
 _BLOCK = 4_000_000
@@ -52,6 +53,8 @@ def fit(
     weighing: Weighing | None,
     constant: npt.NDArray[np.bool_],
     random: np.random.Generator,
+    order: np.random.Generator,
+    peers: Peers,
 ) -> Fitted:
     """Train until the epochs are over, or no model gets better on the watched examples.
 
@@ -62,7 +65,9 @@ def fit(
         watched: where a model must get better: the validation channel, or `train` itself.
         weighing: how much records count; None where all count the same.
         constant: features without any variety, of which nothing can be learnt.
-        random: the source of the first weights and of the order of records.
+        random: the source of the first weights, the same on all hosts.
+        order: the source of the order of records.
+        peers: the hosts of the job, which make every step together.
     """
     weights, bias = _start(settings, constant, random)
     models, classes = len(settings.variants), settings.classes
@@ -75,27 +80,41 @@ def fit(
     with job.between_rounds(), np.errstate(over="ignore", invalid="ignore"):
         for epoch in range(settings.epochs):
             started = time.time()
-            totals = np.zeros(models)
-            for block, labels in train.batches(settings.batch_size, random):
-                if job.stopping:
-                    break
+            totals, rows, stopped = np.zeros(models), 0, False
+            for block, labels in train.batches(settings.batches, order, peers):
                 scores = block.times(weights) + bias
                 counts = weighing.training[labels] if weighing else None
-                totals += _total(settings.loss.value(scores, labels), counts)
                 gradient = settings.loss.gradient(scores, labels).astype(np.float32, copy=False)
-                gradient /= len(labels)
                 if counts is not None:
                     gradient *= np.repeat(counts, gradient.shape[1] // counts.shape[1], axis=1)
+                found = peers.total(
+                    {
+                        "weights": block.back(gradient),
+                        "bias": gradient.sum(axis=0),
+                        "totals": _total(settings.loss.value(scores, labels), counts),
+                        "rows": np.array(len(labels)),
+                        "stopping": np.array(int(job.stopping)),
+                    }
+                )
+                stopped = bool(found["stopping"])
+                if stopped:
+                    break
+                here = int(found["rows"])
+                if not here:
+                    continue
+                totals += found["totals"]
+                rows += here
+                mean = np.float32(1 / here)
                 now = settings.schedule.rates(rates, steps) if settings.schedule else rates
                 rate = np.repeat(now * alive, classes)
-                optimizers[0].step(block.back(gradient), rate)
+                optimizers[0].step(found["weights"] * mean, rate)
                 if settings.use_bias:
-                    optimizers[1].step(gradient.sum(axis=0), rate * settings.bias_lr_mult)
+                    optimizers[1].step(found["bias"] * mean, rate * settings.bias_lr_mult)
                 steps += 1
-            if job.stopping:
+            if stopped:
                 log.info("Stopped by request of the platform; the best models so far are kept")
                 break
-            losses = measure(settings, watched, weights, bias, weighing)
+            losses = measure(settings, watched, weights, bias, weighing, peers)
             alive &= np.isfinite(losses)
             _bury(weights, bias, optimizers, np.repeat(~alive, classes))
             judged = losses
@@ -116,7 +135,7 @@ def fit(
                     + ("" if settings.rule.name != "sgd" else " or use optimizer=adam")
                     + ", or set normalize_data=true"
                 )
-            _report(job, settings, epoch, totals / len(train), losses, watched is not train)
+            _report(job, settings, epoch, totals / rows, losses, watched is not train)
             seconds = max(time.time() - started, 1e-9)
             log.info(
                 "#throughput_metric: host=%s, train throughput=%s records/second",
@@ -200,28 +219,22 @@ def _total(values: Matrix, counts: Matrix | None) -> Wide:
     return np.asarray(weighted.sum(axis=0, dtype=np.float64))
 
 
-def raw_scores(settings: Settings, examples: Examples, weights: Matrix, bias: Matrix) -> Matrix:
-    """The scores of all models for all records."""
-    found = np.empty((len(examples), weights.shape[1]), dtype=np.float32)
-    for rows, block, _ in examples.pieces(max(1, _BLOCK // weights.shape[1])):
-        found[rows] = block.times(weights) + bias
-    return found
-
-
 def measure(
     settings: Settings,
     examples: Examples,
     weights: Matrix,
     bias: Matrix,
     weighing: Weighing | None,
+    peers: Peers,
 ) -> Wide:
-    """The mean loss of each model."""
+    """The mean loss of each model over the records of all hosts."""
     totals, counted = np.zeros(weights.shape[1] // settings.classes), 0.0
     for _, block, labels in examples.pieces(max(1, _BLOCK // weights.shape[1])):
         counts = weighing.measuring[labels][:, None] if weighing else None
         totals += _total(settings.loss.value(block.times(weights) + bias, labels), counts)
         counted += len(labels) if counts is None else float(counts.sum(dtype=np.float64))
-    return totals / counted if counted else totals
+    everywhere = peers.total({"totals": totals, "counted": np.array(counted)})
+    return np.asarray(everywhere["totals"] / max(float(everywhere["counted"]), 1e-300))
 
 
 def _report(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from algorithms.linear_learner import scores as measures
 from algorithms.linear_learner.calibration import calibrate
 from algorithms.linear_learner.data import Examples, Scaler, Wide, scaler
-from algorithms.linear_learner.fitting import Fitted, Weighing, fit, raw_scores
+from algorithms.linear_learner.fitting import Fitted, Weighing, fit, measure
 from algorithms.linear_learner.losses import sigmoid
 from algorithms.linear_learner.model import Model
 from algorithms.linear_learner.settings import (
@@ -30,6 +30,7 @@ from algorithms.linear_learner.settings import (
 from algorithms.toolkit import content, measured
 from algorithms.toolkit.channels import Form, read_channel
 from algorithms.toolkit.errors import CustomerError
+from algorithms.toolkit.peers import Peers, meet
 from algorithms.toolkit.training import log
 
 if TYPE_CHECKING:
@@ -40,39 +41,51 @@ _FORM = Form(allowed=(content.RECORDIO, content.CSV))
 
 
 def train(job: Job) -> None:
-    """Train on the `train` channel, choose on `validation`, and measure on all channels."""
-    job.one_host()
-    values, given = job.hyperparameters, job.given
-    check(values)
-    for sentence in idle(values, given):
+    """Train on the `train` channel, choose on `validation`, and measure on all channels.
+
+    Several hosts make each step together, with the sum of their gradients, each with its share of
+    the records of a mini-batch: what comes out is what one host with all records would find.
+    """
+    check(job.hyperparameters)
+    for sentence in idle(job.hyperparameters, job.given):
         log.warning(sentence)
+    with meet(job) as peers:
+        _train(job, peers)
+        # Nobody leaves before all are through: who ends early looks like one that died.
+        peers.gather({})
+
+
+def _train(job: Job, peers: Peers) -> None:
+    values, given = job.hyperparameters, job.given
     tables = {name: read_channel(channel, _FORM) for name, channel in job.channels.items()}
-    _check_widths(tables, values["feature_dim"])
+    _check_widths(tables, values["feature_dim"], peers)
     labels = {name: _labels(name, table, values) for name, table in tables.items()}
 
-    random = np.random.default_rng(0)
-    features, label = _scalers(values, tables["train"], labels["train"], random)
+    # All hosts begin alike, and each goes through its own records in an order of its own.
+    random, own = np.random.default_rng(0), np.random.default_rng([1, peers.rank])
+    features, label = _scalers(values, tables["train"], labels["train"], own, peers)
     examples = {
         name: Examples(table, _normalised(labels[name], label), features)
         for name, table in tables.items()
     }
     learnt = examples["train"]
+    classes = _classes(values, labels["train"], peers)
     settings = settle(
         values,
         given,
-        rows=len(learnt),
+        rows=int(peers.total({"rows": np.array(len(learnt))})["rows"]),
         width=tables["train"].width,
-        balance=_balance(values, labels["train"]),
-        mean_square=_mean_square(learnt, random),
+        balance=_balance(values, classes),
+        mean_square=_mean_square(learnt, own, peers),
     )
     log.info("Training %d models", len(settings.variants))
     watched = examples.get("validation", learnt)
-    weighing = _weighing(values, settings, labels["train"])
-    fitted = fit(job, settings, learnt, watched, weighing, features.constant, random)
+    weighing = _weighing(values, settings, classes)
+    fitted = fit(job, settings, learnt, watched, weighing, features.constant, random, own, peers)
     if not np.isfinite(fitted.losses).any():
         log.info("Stopped before the end of the first epoch: no model")
         return
-    chosen, threshold = _choose(job, values, settings, fitted, watched, random)
+    chosen, threshold = _choose(job, values, settings, fitted, watched, own, peers)
     log.info(
         "Chose model %d of %d: %s",
         chosen,
@@ -80,13 +93,15 @@ def train(job: Job) -> None:
         settings.variants.described(chosen),
     )
     model = _model(settings, fitted, chosen, threshold, features, label)
-    model.save(job.model_dir)
+    if peers.first:
+        model.save(job.model_dir)
     for name, table in tables.items():
-        _report(job, values, settings, model, name, table, labels[name], label, weighing)
+        _report(job, values, settings, model, name, table, labels[name], label, weighing, peers)
 
 
-def _check_widths(tables: Mapping[str, Table], dimension: Any) -> None:
-    width = decided(dimension, tables["train"].width)
+def _check_widths(tables: Mapping[str, Table], dimension: Any, peers: Peers) -> None:
+    first = peers.gather({"width": np.array(tables["train"].width)})[0]["width"]
+    width = decided(dimension, int(first))
     for table in tables.values():
         if table.width == width:
             continue
@@ -124,15 +139,17 @@ def _scalers(
     table: Table,
     labels: npt.NDArray[Any],
     random: np.random.Generator,
+    peers: Peers,
 ) -> tuple[Scaler, Scaler | None]:
     """How features are normalised, and how labels are; None for classes."""
-    count = min(int(values["num_point_for_scaler"]), table.rows)
+    count = min(_share(int(values["num_point_for_scaler"]), peers), table.rows)
     # Any of the records, and not the first: files are often sorted.
     rows = np.sort(random.choice(table.rows, size=count, replace=False))
     features = scaler(
         table.features[rows],
         unbias=unbiased(values, "unbias_data"),
         normalize=bool(decided(values["normalize_data"], True)),
+        peers=peers,
     )
     if values["predictor_type"] != REGRESSOR:
         return features, None
@@ -140,6 +157,7 @@ def _scalers(
         labels[rows, None],
         unbias=unbiased(values, "unbias_label"),
         normalize=bool(decided(values["normalize_label"], True)),
+        peers=peers,
     )
 
 
@@ -147,22 +165,38 @@ def _normalised(labels: npt.NDArray[Any], scaling: Scaler | None) -> npt.NDArray
     return labels if scaling is None else (labels - scaling.shift[0]) / scaling.scale[0]
 
 
-def _balance(values: Mapping[str, Any], labels: npt.NDArray[Any]) -> float | None:
+def _share(count: int, peers: Peers) -> int:
+    """How much of a number each host brings."""
+    return -(-count // len(peers.hosts))
+
+
+def _classes(
+    values: Mapping[str, Any], labels: npt.NDArray[Any], peers: Peers
+) -> npt.NDArray[np.int64]:
+    """How often each class occurs on all hosts; nothing for numbers."""
+    if values["predictor_type"] == REGRESSOR:
+        return np.zeros(0, dtype=np.int64)
+    count = 2 if values["predictor_type"] == BINARY else int(values["num_classes"])
+    found = peers.total({"counts": np.bincount(labels, minlength=count)})
+    return np.asarray(found["counts"])
+
+
+def _balance(values: Mapping[str, Any], classes: npt.NDArray[np.int64]) -> float | None:
     if values["predictor_type"] != BINARY:
         return None
-    positive = int((labels == 1).sum())
-    return (len(labels) - positive) / positive if positive else float("inf")
+    negative, positive = classes.tolist()
+    return negative / positive if positive else float("inf")
 
 
-def _mean_square(examples: Examples, random: np.random.Generator) -> float:
+def _mean_square(examples: Examples, random: np.random.Generator, peers: Peers) -> float:
     """The mean squared length of a record, of some of them."""
-    count = min(1000, len(examples))
-    rows = np.sort(random.choice(len(examples), size=count, replace=False))
-    return examples.take(rows)[0].mean_square()
+    block, labels = examples.sample(_share(1000, peers), random)
+    found = peers.total({"squares": np.array(block.squares()), "rows": np.array(len(labels))})
+    return float(found["squares"] / found["rows"])
 
 
 def _weighing(
-    values: Mapping[str, Any], settings: Settings, labels: npt.NDArray[Any]
+    values: Mapping[str, Any], settings: Settings, met: npt.NDArray[np.int64]
 ) -> Weighing | None:
     """How much records of each class count; None where all count the same."""
     if settings.predictor == BINARY:
@@ -174,14 +208,13 @@ def _weighing(
         same = bool((positive == positive[0]).all())
         measuring = weights[:, 0] if same else np.ones(2)
     elif settings.predictor == MULTICLASS and values["balance_multiclass_weights"]:
-        counts = np.bincount(labels, minlength=settings.classes)
-        weights = np.divide(1.0, counts, out=np.zeros(settings.classes), where=counts > 0)[:, None]
-        weights = weights * len(labels) / (counts > 0).sum()
+        weights = np.divide(1.0, met, out=np.zeros(settings.classes), where=met > 0)[:, None]
+        weights = weights * met.sum() / (met > 0).sum()
         # A class that was never learnt counts like any other when it is met.
-        measuring = np.where(counts > 0, weights[:, 0], 1.0)
+        measuring = np.where(met > 0, weights[:, 0], 1.0)
     else:
         return None
-    mean = np.bincount(labels, minlength=len(weights)) @ weights / len(labels)
+    mean = met @ weights / met.sum()
     return Weighing((weights / mean).astype(np.float32), measuring.astype(np.float32))
 
 
@@ -192,6 +225,7 @@ def _choose(
     fitted: Fitted,
     watched: Examples,
     random: np.random.Generator,
+    peers: Peers,
 ) -> tuple[int, float]:
     """The best model and its threshold.
 
@@ -202,19 +236,18 @@ def _choose(
     criterion = values["binary_classifier_model_selection_criteria"]
     if settings.predictor != BINARY or criterion == "loss_function":
         return int(fitted.losses.argmin()), natural
-    scores = raw_scores(settings, watched, fitted.weights, fitted.bias).astype(np.float64)
-    labels = watched.labels
     if criterion == "cross_entropy_loss":
         # Unlike the loss, it counts all records the same.
-        losses = (np.logaddexp(0, scores) - labels[:, None] * scores).mean(axis=0)
-        losses = np.where(np.isfinite(fitted.losses), losses, np.inf)
+        entropy = measure(settings, watched, fitted.weights, fitted.bias, None, peers)
+        losses = np.where(np.isfinite(fitted.losses), entropy, np.inf)
         return int(losses.argmin()), natural
+    most = int(decided(values["num_calibration_samples"], AUTO_CALIBRATION_SAMPLES))
+    block, own = watched.sample(_share(most, peers), random)
+    parts = peers.gather({"scores": block.times(fitted.weights) + fitted.bias, "labels": own})
+    scores = np.concatenate([part["scores"] for part in parts]).astype(np.float64)
+    labels = np.concatenate([part["labels"] for part in parts])
     if settings.loss_name == "logistic":
         scores = sigmoid(scores)
-    most = int(decided(values["num_calibration_samples"], AUTO_CALIBRATION_SAMPLES))
-    if most < len(labels):
-        rows = random.choice(len(labels), size=most, replace=False)
-        scores, labels = scores[rows], labels[rows]
     found = [
         calibrate(scores[:, model], labels, criterion, values, natural)
         if np.isfinite(fitted.losses[model])
@@ -261,16 +294,26 @@ def _report(
     labels: npt.NDArray[Any],
     label: Scaler | None,
     weighing: Weighing | None,
+    peers: Peers,
 ) -> None:
-    """Log the objective and the scores of the artifact on a channel."""
+    """Log the objective and the scores of the artifact on a channel, of all hosts."""
     started = time.time()
     raw = np.asarray(table.features.astype(np.float64) @ model.weights) + model.bias
     if label is not None:
         raw = _normalised(raw, label)
     losses = settings.loss.value(raw, _normalised(labels, label))
     counts = weighing.measuring[labels].astype(np.float64) if weighing else np.ones(len(labels))
-    found = {settings.loss.objective: float(losses[:, 0] @ counts / counts.sum())}
-    scores = model.scores(table)
+    parts = peers.gather(
+        {
+            "losses": losses[:, 0],
+            "counts": counts,
+            "scores": model.scores(table),
+            "labels": labels,
+        }
+    )
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    counts, scores, labels = whole["counts"], whole["scores"], whole["labels"]
+    found = {settings.loss.objective: float(whole["losses"] @ counts / counts.sum())}
     if settings.predictor == REGRESSOR:
         found |= measures.regression(scores, labels)
     elif settings.predictor == BINARY:

@@ -111,7 +111,9 @@ class Settings:
     schedule: Schedule | None
     variants: Variants
     epochs: int
-    batch_size: int
+    batches: int
+    """In an epoch; the hosts of a job make each of them together."""
+
     patience: int
     tolerance: float
     use_bias: bool
@@ -163,7 +165,7 @@ def settle(
     Args:
         values: all hyperparameters.
         given: those that the job names.
-        rows: how many records the train channel has.
+        rows: how many records the train channel has, on all hosts.
         width: how many features each has.
         balance: the negative records for each positive one; None unless there are two classes.
         mean_square: the mean of the squared length of a normalised record.
@@ -192,7 +194,7 @@ def settle(
             values, int(count), _auto_rates(rule, epochs * batches, mean_square), balance
         ),
         epochs=epochs,
-        batch_size=batch_size,
+        batches=batches,
         patience=int(values["early_stopping_patience"]),
         tolerance=float(values["early_stopping_tolerance"]),
         use_bias=bool(values["use_bias"]),

@@ -13,7 +13,9 @@ from algorithms.linear_learner.optimizers import Optimizer, Rule
 from algorithms.linear_learner.scores import binary, multiclass
 from algorithms.linear_learner.settings import Schedule
 from algorithms.toolkit.classification import roc_auc
+from algorithms.toolkit.peers import Peers
 
+ALONE = Peers("algo-1", ("algo-1",))
 LOSSES = {
     "logistic": "classes",
     "hinge_loss": "classes",
@@ -112,7 +114,7 @@ def test_sparse_records_are_normalised_like_dense_ones(unbias: bool, normalize: 
     random = np.random.default_rng(0)
     dense = (random.normal(3, 2, (50, 6)) * (random.random((50, 6)) < 0.4)).astype(np.float32)
     sparse = csr_matrix(dense)
-    found = [scaler(x, unbias=unbias, normalize=normalize) for x in (dense, sparse)]
+    found = [scaler(x, unbias=unbias, normalize=normalize, peers=ALONE) for x in (dense, sparse)]
     np.testing.assert_allclose(found[0].scale, found[1].scale, rtol=1e-6)
     expected = dense.astype(np.float64)
     if unbias:
@@ -125,7 +127,7 @@ def test_sparse_records_are_normalised_like_dense_ones(unbias: bool, normalize: 
         block = Block(features, scaling)
         np.testing.assert_allclose(block.times(weights), expected @ weights, atol=1e-4)
         np.testing.assert_allclose(block.back(gradient), expected.T @ gradient, atol=1e-4)
-        assert block.mean_square() == pytest.approx((expected**2).sum(axis=1).mean(), rel=1e-4)
+        assert block.squares() == pytest.approx((expected**2).sum(), rel=1e-4)
 
 
 def criterion_value(

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -14,9 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms import kmeans
+from algorithms import kmeans, linear_learner
 from algorithms.kmeans import Matrix, Stream
 from algorithms.toolkit import peers
+from algorithms.toolkit.formats.table import Table
 from algorithms.toolkit.job import Job
 from algorithms.toolkit.peers import PeerLost, Peers, meet
 from algorithms.xgboost.artifact import read
@@ -171,6 +173,45 @@ def test_kmeans_on_two_hosts_is_as_good_as_on_one(tmp_path: Path) -> None:
     assert told and "host=algo-2" in told[0]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"predictor_type": "multiclass_classifier", "num_classes": 10, "num_models": 4},
+        {"predictor_type": "regressor", "num_models": 4, "mini_batch_size": 50},
+        {
+            "predictor_type": "binary_classifier",
+            "binary_classifier_model_selection_criteria": "f1",
+            "num_models": 4,
+        },
+    ],
+    ids=lambda settings: settings["predictor_type"],
+)
+def test_linear_learner_on_uneven_hosts_is_as_good_as_on_one(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    table = _digits(labelled=True)
+    if settings["predictor_type"] == "binary_classifier":
+        table[:, 0] = table[:, 0] == 8
+    parts = [table[:500], table[500:]]
+    two = _trained(tmp_path / "two", "linear-learner", parts, epochs=10, **settings)
+    (one,) = _trained(tmp_path / "one", "linear-learner", [table], epochs=10, **settings)
+    assert [*two[1].base.glob("model/*")] == []
+    # The scores that are logged are those on the records of all hosts.
+    told = [_scores(host.said()) for host in (one, *two)]
+    assert told[1] == told[2]
+    for name, value in told[0].items():
+        assert told[1][name] == pytest.approx(value, rel=0.1, abs=0.02), name
+    models = [linear_learner.load(host.base / "model") for host in (one, two[0])]
+    found = [model.scores(Table(table[:, 1:].astype(np.float32))) for model in models]
+    assert np.corrcoef(found[0].ravel(), found[1].ravel())[0, 1] > 0.98
+
+
+def _scores(log: str) -> dict[str, float]:
+    """What is logged of the train channel in the end."""
+    found = re.findall(r"#quality_metric: host=\S+, train (\S+) <\w+>=(\S+)", log)
+    return {name: float(value) for name, value in found}
+
+
 def test_xgboost_on_two_hosts_is_as_good_as_on_one(tmp_path: Path) -> None:
     table = _digits(labelled=True)
     settings = {"num_round": 12, "objective": "multi:softmax", "num_class": 10}
@@ -198,13 +239,18 @@ def test_xgboost_on_two_hosts_is_as_good_as_on_one(tmp_path: Path) -> None:
             "[1]",
         ),
         ("kmeans", {"k": 10, "feature_dim": 64, "mini_batch_size": 100, "epochs": 100000}, "#prog"),
+        (
+            "linear-learner",
+            {"predictor_type": "regressor", "epochs": 100000, "early_stopping_patience": 100000},
+            "#progress",
+        ),
     ],
 )
 @pytest.mark.parametrize("dying", [0, 1])
 def test_a_host_whose_peer_dies_ends_and_says_so(
     tmp_path: Path, algorithm: str, settings: dict[str, Any], begun: str, dying: int
 ) -> None:
-    table = _digits(labelled=algorithm == "xgboost")
+    table = _digits(labelled=algorithm != "kmeans")
     with _started(tmp_path, algorithm, [table[:900], table[900:]], **settings) as hosts:
         for host in hosts:
             _until_said(host, begun)
