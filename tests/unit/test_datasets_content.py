@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from datasets import movielens, reuters, topics
+from datasets import mnist5000, movielens, reuters, topics
 
 
 def test_movielens_has_each_rating_once_in_either_part() -> None:
@@ -13,6 +13,18 @@ def test_movielens_has_each_rating_once_in_either_part() -> None:
     assert set(np.unique(everything.ratings)) == {1, 2, 3, 4, 5}
     assert everything.users.max() == movielens.USERS - 1
     assert everything.items.max() == movielens.ITEMS - 1
+
+
+def test_mnist5000_has_as_many_digits_of_each_kind() -> None:
+    found = mnist5000.digits()
+    assert found.pixels.shape == (5000, 784)
+    assert np.array_equal(np.bincount(found.labels.astype(int)), np.full(10, 500))
+    assert (found.pixels.min(), found.pixels.max()) == (0, 255)
+    assert found.images.shape == (5000, 28, 28)
+    # A digit is in the middle of its picture.
+    assert found.images.mean(axis=0)[10:18, 10:18].min() > found.images[:, :2].mean()
+    train, test = mnist5000.split()
+    assert (len(train), len(test)) == (4000, 1000)
 
 
 def test_reuters_counts_the_words_of_its_list() -> None:
