@@ -1,9 +1,13 @@
 """An algorithm on the running platform: trained by CreateTrainingJob, asked by InvokeEndpoint."""
 
+import io
+import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 from uuid import uuid4
 
 from botocore.exceptions import ClientError
@@ -99,6 +103,16 @@ def completed(job: Mapping[str, Any]) -> dict[str, float]:
     """The final metrics of a job that must have completed."""
     assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
     return {one["MetricName"]: one["Value"] for one in job.get("FinalMetricDataList", [])}
+
+
+def artifact(platform: LocalPlatform, job: Mapping[str, Any], folder: Path) -> Path:
+    """The folder into which the model of a job that must have completed is unpacked."""
+    completed(job)
+    place = urlparse(job["ModelArtifacts"]["S3ModelArtifacts"])
+    answer = platform.client("s3").get_object(Bucket=place.netloc, Key=place.path[1:])
+    with tarfile.open(fileobj=io.BytesIO(answer["Body"].read())) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
 
 
 class Endpoint:

@@ -1,11 +1,9 @@
 """LDA on known topics and on Reuters, through jobs and an endpoint of the platform."""
 
-import io
 import json
-import tarfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import numpy as np
 import pytest
@@ -13,12 +11,13 @@ from gensim.matutils import Sparse2Corpus
 from gensim.models import LdaModel
 from scipy.sparse import csr_matrix
 
+from algorithms.lda import load
 from algorithms.lda.documents import mixtures, smoothed
 from algorithms.toolkit.formats import recordio
 from algorithms.toolkit.formats.table import Table
 from datasets import reuters
 from datasets import topics as bars
-from tests.local.algorithms.support import Data, Endpoint, completed, fit, served
+from tests.local.algorithms.support import Data, Endpoint, artifact, completed, fit, served
 from tests.local.conftest import LocalPlatform
 from tests.unit.algorithms.conftest import csv
 
@@ -42,21 +41,10 @@ def endpoint(platform: LocalPlatform, job: dict[str, Any]) -> Iterator[Endpoint]
         yield found
 
 
-def learnt(platform: LocalPlatform, job: dict[str, Any]) -> Any:
-    """The topics in the artifact of a job."""
-    completed(job)
-    place = urlparse(job["ModelArtifacts"]["S3ModelArtifacts"])
-    body = platform.client("s3").get_object(Bucket=place.netloc, Key=place.path[1:])["Body"].read()
-    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
-        file = archive.extractfile("lda-model.npz")
-        assert file
-        return np.load(io.BytesIO(file.read()))["topics"]
-
-
 def test_known_topics_are_found_to_two_percent_and_their_mixtures_are_told(
-    platform: LocalPlatform, job: dict[str, Any], endpoint: Endpoint
+    platform: LocalPlatform, job: dict[str, Any], endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    topics = learnt(platform, job)
+    topics = load(artifact(platform, job, tmp_path)).topics
     assert bars.topic_error(KNOWN.topics, topics) <= 0.02
     fresh = KNOWN.counts[2700:]
     answer = json.loads(endpoint.ask(csv(fresh), "text/csv"))
