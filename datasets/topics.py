@@ -6,7 +6,9 @@ square of 5 x 5, a topic a row or a column of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -74,3 +76,26 @@ def topic_error(known: Matrix, found: Matrix) -> float:
     from scipy.optimize import linear_sum_assignment
 
     return float(distances[linear_sum_assignment(distances)].mean())
+
+
+def coherence(topics: Sequence[Sequence[int]], counts: npt.NDArray[np.float32]) -> float:
+    """How much oftener the words of a topic meet in a document than by chance, two by two.
+
+    It is the mean normalised pointwise mutual information (Bouma 2009): 1 for words that never come
+    without each other, 0 by chance, -1 for words that never meet.
+
+    Args:
+        topics: the words of each, by their columns.
+        counts: the documents, one a row.
+    """
+    occurs = (counts > 0).astype(np.float64)
+    documents, alone = len(occurs), occurs.mean(axis=0)
+    found = []
+    for words in topics:
+        for one, other in combinations(words, 2):
+            both = float(occurs[:, one] @ occurs[:, other]) / documents
+            if both in {0.0, 1.0}:
+                found.append(2 * both - 1)
+            else:
+                found.append(np.log(both / (alone[one] * alone[other])) / -np.log(both))
+    return float(np.mean(found))
