@@ -2,9 +2,10 @@
 
 After Miao, Grefenstette and Blunsom (2017) and Ding, Nallapati and Xiang (2018), whom AWS names.
 The encoder gives mean and variance of a normal distribution for each document; a draw of it,
-through a softmax, is the document's share of each topic; a linear layer and a softmax make of that
-the odds of the words. What is minimised is the negative evidence lower bound: what it takes to tell
-the words (reconstruction) and how far the distribution is from the standard one (KLD).
+through a softmax, is the document's share of each topic. A topic is a softmax of its weights over
+the words, beside a bias that all topics share: the weights tell which words the topic raises above
+their common odds. What is minimised is the negative evidence lower bound: what it takes to tell the
+words (reconstruction) and how far the distribution is from the standard one (KLD).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Any
 import torch
 from torch import nn
 
+# The logarithm of no chance is out of bounds.
+_LEAST = 1e-10
 _ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
 
 
@@ -70,10 +73,14 @@ class Network(nn.Module):
         """Reconstruction and KLD of each document, in nats, for a draw from its distribution."""
         mean, log_variance = self.encoded(counts)
         shares = torch.softmax(mean + noise * torch.exp(0.5 * log_variance), dim=1)
-        scores = shares @ self.projection_weight.T + self.projection_bias
-        reconstruction = -(counts * torch.log_softmax(scores, dim=1)).sum(dim=1)
+        chances = shares @ self.topics()
+        reconstruction = -(counts * torch.log(chances + _LEAST)).sum(dim=1)
         kld = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(dim=1)
         return reconstruction, kld
+
+    def topics(self) -> Any:
+        """The odds of the words in each topic, one row a topic."""
+        return torch.softmax(self.projection_weight + self.projection_bias[:, None], dim=0).T
 
     def topic_weights(self, counts: Any) -> Any:
         """The share of each topic in each document."""

@@ -1,8 +1,6 @@
 """BlazingText on film reviews and news, through jobs and endpoints of the platform."""
 
-import io
 import json
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ import numpy as np
 import pytest
 
 from datasets.texts import lee, polarity
-from tests.local.algorithms.support import Data, completed, fit, served
+from tests.local.algorithms.support import Data, artifact, completed, fit, served
 from tests.local.conftest import LocalPlatform
 
 NAME = "blazingtext"
@@ -55,14 +53,6 @@ def manifest(platform: LocalPlatform, name: str, rows: list[tuple[str, str]]) ->
     }
     options = {"RecordWrapperType": "RecordIO"}
     return Data({}, "application/x-recordio", mode="Pipe", source=source, options=options)
-
-
-def artifact(platform: LocalPlatform, job: dict[str, Any], folder: Path) -> Path:
-    bucket, _, key = job["ModelArtifacts"]["S3ModelArtifacts"].removeprefix("s3://").partition("/")
-    body = platform.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
-        archive.extractall(folder, filter="data")
-    return folder
 
 
 def overlap(one: Any, other: Any) -> float:

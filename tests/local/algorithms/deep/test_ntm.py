@@ -68,13 +68,13 @@ def test_known_topics_are_found_from_files_from_a_pipe_and_by_two_hosts(
     platform: LocalPlatform, job: dict[str, Any], tmp_path: Path
 ) -> None:
     loss = completed(job)["validation:total_loss"]
-    assert error(platform, job, tmp_path / "file") < 0.03
+    assert error(platform, job, tmp_path / "file") < 0.02
     piped = fit(platform, NAME, channels("Pipe"), SETTINGS)
     assert completed(piped)["validation:total_loss"] == pytest.approx(loss, rel=0.01)
-    assert error(platform, piped, tmp_path / "pipe") < 0.03
+    assert error(platform, piped, tmp_path / "pipe") < 0.02
     both = fit(platform, NAME, channels(distribution="ShardedByS3Key"), SETTINGS, hosts=2)
     assert completed(both)["validation:total_loss"] == pytest.approx(loss, rel=0.01)
-    assert error(platform, both, tmp_path / "both") < 0.03
+    assert error(platform, both, tmp_path / "both") < 0.02
 
 
 def test_topics_of_news_are_as_coherent_and_unlike_as_those_of_lda(
