@@ -16,7 +16,7 @@ import numpy.typing as npt
 from algorithms.linear_learner.losses import Matrix
 
 if TYPE_CHECKING:
-    from algorithms.toolkit.formats.table import Table
+    from algorithms.linear_learner.reading import Source
     from algorithms.toolkit.peers import Peers
 
 Wide = npt.NDArray[np.float64]
@@ -109,19 +109,12 @@ class Block:
 
 
 class Examples:
-    """A channel with its labels as training takes them: class numbers, or normalised numbers."""
+    """A channel as training takes it: features normalised, labels classes or normalised numbers."""
 
-    def __init__(self, table: Table, labels: npt.NDArray[Any], scaling: Scaler) -> None:
-        self.table = table
-        self.labels = labels
-        self._scaling = scaling
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, rows: Any) -> tuple[Block, npt.NDArray[Any]]:
-        """Some of the records and their labels."""
-        return Block(self.table.features[rows], self._scaling), self.labels[rows]
+    def __init__(self, source: Source, features: Scaler, label: Scaler | None) -> None:
+        self._source = source
+        self._features = features
+        self._label = label
 
     def batches(
         self, count: int, random: np.random.Generator, peers: Peers
@@ -130,18 +123,39 @@ class Examples:
 
         Where a host has fewer records than that, the others have theirs while it has none.
         """
-        order = random.permutation(len(self))
-        ends = np.arange(1, count) * len(self) / count + peers.rank / len(peers.hosts)
-        for rows in np.split(order, ends.astype(np.int64)):
-            yield self.take(rows)
+        rows = self._source.rows
+        inner = np.arange(1, count) * rows / count + peers.rank / len(peers.hosts)
+        ends = inner.astype(np.int64)
+        if self._source.held:
+            table, labels = self._source.held
+            for chosen in np.split(random.permutation(rows), ends):
+                yield self._normalised(table.features[chosen], labels[chosen])
+            return
+        sizes = np.diff(ends, prepend=0, append=rows)
+        found = self._source.batches(sizes[sizes > 0], random)
+        nothing = np.zeros((0, self._source.width), dtype=np.float32)
+        for size in sizes.tolist():
+            if size:
+                table, labels = next(found)
+                yield self._normalised(table.features, labels)
+            else:
+                yield self._normalised(nothing, np.zeros(0, dtype=np.int64))
 
-    def sample(self, most: int, random: np.random.Generator) -> tuple[Block, npt.NDArray[Any]]:
-        """At most so many records, each as likely as another, in their order."""
-        rows = random.choice(len(self), size=min(most, len(self)), replace=False)
-        return self.take(np.sort(rows))
-
-    def pieces(self, size: int) -> Iterator[tuple[slice, Block, npt.NDArray[Any]]]:
+    def pieces(self, size: int) -> Iterator[tuple[Block, npt.NDArray[Any]]]:
         """All records in their order."""
-        for start in range(0, len(self), size):
-            rows = slice(start, start + size)
-            yield rows, *self.take(rows)
+        if self._source.held:
+            table, labels = self._source.held
+            for start in range(0, len(labels), size):
+                rows = slice(start, start + size)
+                yield self._normalised(table.features[rows], labels[rows])
+            return
+        for table, labels in self._source.pieces(size):
+            yield self._normalised(table.features, labels)
+
+    def _normalised(self, features: Any, labels: Any) -> tuple[Block, npt.NDArray[Any]]:
+        return Block(features, self._features), normalised(labels, self._label)
+
+
+def normalised(labels: npt.NDArray[Any], scaling: Scaler | None) -> npt.NDArray[Any]:
+    """Labels on the scale on which losses are measured."""
+    return labels if scaling is None else (labels - scaling.shift[0]) / scaling.scale[0]

@@ -80,7 +80,7 @@ def fit(
     with job.between_rounds(), np.errstate(over="ignore", invalid="ignore"):
         for epoch in range(settings.epochs):
             started = time.time()
-            totals, rows, stopped = np.zeros(models), 0, False
+            totals, rows, own, stopped = np.zeros(models), 0, 0, False
             for block, labels in train.batches(settings.batches, order, peers):
                 scores = block.times(weights) + bias
                 counts = weighing.training[labels] if weighing else None
@@ -99,6 +99,7 @@ def fit(
                 stopped = bool(found["stopping"])
                 if stopped:
                     break
+                own += len(labels)
                 here = int(found["rows"])
                 if not here:
                     continue
@@ -140,7 +141,7 @@ def fit(
             log.info(
                 "#throughput_metric: host=%s, train throughput=%s records/second",
                 job.host,
-                len(train) / seconds,
+                own / seconds,
             )
             # Each by itself: the fast ones are through while the slow ones still learn.
             stale = np.where(judged < reference * (1 - settings.tolerance), 0, stale + 1)
@@ -229,7 +230,7 @@ def measure(
 ) -> Wide:
     """The mean loss of each model over the records of all hosts."""
     totals, counted = np.zeros(weights.shape[1] // settings.classes), 0.0
-    for _, block, labels in examples.pieces(max(1, _BLOCK // weights.shape[1])):
+    for block, labels in examples.pieces(max(1, _BLOCK // weights.shape[1])):
         counts = weighing.measuring[labels][:, None] if weighing else None
         totals += _total(settings.loss.value(block.times(weights) + bias, labels), counts)
         counted += len(labels) if counts is None else float(counts.sum(dtype=np.float64))

@@ -11,13 +11,15 @@ import numpy.typing as npt
 
 from algorithms.linear_learner import scores as measures
 from algorithms.linear_learner.calibration import calibrate
-from algorithms.linear_learner.data import Examples, Scaler, Wide, scaler
+from algorithms.linear_learner.data import Block, Examples, Scaler, Wide, normalised, scaler
 from algorithms.linear_learner.fitting import Fitted, Weighing, fit, measure
 from algorithms.linear_learner.losses import sigmoid
 from algorithms.linear_learner.model import Model
+from algorithms.linear_learner.reading import Source
 from algorithms.linear_learner.settings import (
     AUTO_CALIBRATION_SAMPLES,
     BINARY,
+    CALIBRATED_NUMBERS,
     MULTICLASS,
     REGRESSOR,
     Settings,
@@ -27,17 +29,19 @@ from algorithms.linear_learner.settings import (
     settle,
     unbiased,
 )
-from algorithms.toolkit import content, measured
-from algorithms.toolkit.channels import Form, read_channel
+from algorithms.toolkit import measured
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.peers import Peers, meet
+from algorithms.toolkit.records import Sample
 from algorithms.toolkit.training import log
 
 if TYPE_CHECKING:
     from algorithms.toolkit.formats.table import Table
     from algorithms.toolkit.job import Job
 
-_FORM = Form(allowed=(content.RECORDIO, content.CSV))
+# Records that are measured at once, and those by whose length the rates of sgd are chosen.
+_MEASURED = 10_000
+_LENGTHS = 1000
 
 
 def train(job: Job) -> None:
@@ -57,31 +61,49 @@ def train(job: Job) -> None:
 
 def _train(job: Job, peers: Peers) -> None:
     values, given = job.hyperparameters, job.given
-    tables = {name: read_channel(channel, _FORM) for name, channel in job.channels.items()}
-    _check_widths(tables, values["feature_dim"], peers)
-    labels = {name: _labels(name, table, values) for name, table in tables.items()}
-
     # All hosts begin alike, and each goes through its own records in an order of its own.
     random, own = np.random.default_rng(0), np.random.default_rng([1, peers.rank])
-    features, label = _scalers(values, tables["train"], labels["train"], own, peers)
-    examples = {
-        name: Examples(table, _normalised(labels[name], label), features)
-        for name, table in tables.items()
+    sources = {
+        name: Source(channel, lambda name, table: _labels(name, table, values))
+        for name, channel in job.channels.items()
     }
-    learnt = examples["train"]
-    classes = _classes(values, labels["train"], peers)
+    some = Sample(_share(int(values["num_point_for_scaler"]), peers), own)
+    met = np.zeros(_count_classes(values), dtype=np.int64)
+
+    def visit(table: Table, labels: npt.NDArray[Any]) -> None:
+        some.add(table, labels)
+        if len(met):
+            np.add(met, np.bincount(labels, minlength=len(met)), out=met)
+
+    for name, source in sources.items():
+        source.read(visit if name == "train" else lambda *_: None)
+    _check_widths(sources, values["feature_dim"], peers)
+    learnt = sources["train"]
+    whole = peers.total({"rows": np.array(learnt.rows), "classes": met})
+    features, label, length = _scalers(values, some, peers)
+    examples = {name: Examples(source, features, label) for name, source in sources.items()}
     settings = settle(
         values,
         given,
-        rows=int(peers.total({"rows": np.array(len(learnt))})["rows"]),
-        width=tables["train"].width,
-        balance=_balance(values, classes),
-        mean_square=_mean_square(learnt, own, peers),
+        rows=int(whole["rows"]),
+        width=learnt.width,
+        balance=_balance(values, whole["classes"]),
+        mean_square=length,
     )
     log.info("Training %d models", len(settings.variants))
-    watched = examples.get("validation", learnt)
-    weighing = _weighing(values, settings, classes)
-    fitted = fit(job, settings, learnt, watched, weighing, features.constant, random, own, peers)
+    watched = examples.get("validation", examples["train"])
+    weighing = _weighing(values, settings, whole["classes"])
+    fitted = fit(
+        job,
+        settings,
+        examples["train"],
+        watched,
+        weighing,
+        features.constant,
+        random,
+        own,
+        peers,
+    )
     if not np.isfinite(fitted.losses).any():
         log.info("Stopped before the end of the first epoch: no model")
         return
@@ -95,22 +117,17 @@ def _train(job: Job, peers: Peers) -> None:
     model = _model(settings, fitted, chosen, threshold, features, label)
     if peers.first:
         model.save(job.model_dir)
-    for name, table in tables.items():
-        _report(job, values, settings, model, name, table, labels[name], label, weighing, peers)
+    for source in sources.values():
+        _report(job, values, settings, model, source, label, weighing, peers)
 
 
-def _check_widths(tables: Mapping[str, Table], dimension: Any, peers: Peers) -> None:
-    first = peers.gather({"width": np.array(tables["train"].width)})[0]["width"]
-    width = decided(dimension, int(first))
-    for table in tables.values():
-        if table.width == width:
-            continue
-        expected = (
-            f"the train channel has {width}"
-            if dimension == "auto"
-            else f"feature_dim is {dimension}"
-        )
-        raise CustomerError(f"{table.place(0)} has {table.width} features, but {expected}")
+def _check_widths(sources: Mapping[str, Source], dimension: Any, peers: Peers) -> None:
+    first = int(peers.gather({"width": np.array(sources["train"].width)})[0]["width"])
+    expected = (
+        f"the train channel has {first}" if dimension == "auto" else f"feature_dim is {dimension}"
+    )
+    for source in sources.values():
+        source.expect(decided(dimension, first), expected)
 
 
 def _labels(channel: str, table: Table, values: Mapping[str, Any]) -> npt.NDArray[Any]:
@@ -135,34 +152,32 @@ def _labels(channel: str, table: Table, values: Mapping[str, Any]) -> npt.NDArra
 
 
 def _scalers(
-    values: Mapping[str, Any],
-    table: Table,
-    labels: npt.NDArray[Any],
-    random: np.random.Generator,
-    peers: Peers,
-) -> tuple[Scaler, Scaler | None]:
-    """How features are normalised, and how labels are; None for classes."""
-    count = min(_share(int(values["num_point_for_scaler"]), peers), table.rows)
-    # Any of the records, and not the first: files are often sorted.
-    rows = np.sort(random.choice(table.rows, size=count, replace=False))
+    values: Mapping[str, Any], some: Sample, peers: Peers
+) -> tuple[Scaler, Scaler | None, float]:
+    """How features are normalised; how labels are, None for classes; and how long a record is then.
+
+    That is the mean of the squares of its features. All are measured on some of the records.
+    """
+    table, labels = some.chosen()
     features = scaler(
-        table.features[rows],
+        table.features,
         unbias=unbiased(values, "unbias_data"),
         normalize=bool(decided(values["normalize_data"], True)),
         peers=peers,
     )
+    block = Block(table.features[:_LENGTHS], features)
+    count = min(table.rows, _LENGTHS)
+    found = peers.total({"squares": np.array(block.squares()), "rows": np.array(count)})
+    length = float(found["squares"] / found["rows"])
     if values["predictor_type"] != REGRESSOR:
-        return features, None
-    return features, scaler(
-        labels[rows, None],
+        return features, None, length
+    label = scaler(
+        labels[:, None],
         unbias=unbiased(values, "unbias_label"),
         normalize=bool(decided(values["normalize_label"], True)),
         peers=peers,
     )
-
-
-def _normalised(labels: npt.NDArray[Any], scaling: Scaler | None) -> npt.NDArray[Any]:
-    return labels if scaling is None else (labels - scaling.shift[0]) / scaling.scale[0]
+    return features, label, length
 
 
 def _share(count: int, peers: Peers) -> int:
@@ -170,15 +185,11 @@ def _share(count: int, peers: Peers) -> int:
     return -(-count // len(peers.hosts))
 
 
-def _classes(
-    values: Mapping[str, Any], labels: npt.NDArray[Any], peers: Peers
-) -> npt.NDArray[np.int64]:
-    """How often each class occurs on all hosts; nothing for numbers."""
-    if values["predictor_type"] == REGRESSOR:
-        return np.zeros(0, dtype=np.int64)
-    count = 2 if values["predictor_type"] == BINARY else int(values["num_classes"])
-    found = peers.total({"counts": np.bincount(labels, minlength=count)})
-    return np.asarray(found["counts"])
+def _count_classes(values: Mapping[str, Any]) -> int:
+    """How many classes there are; none for numbers."""
+    counts = {REGRESSOR: 0, BINARY: 2}
+    predictor = values["predictor_type"]
+    return counts[predictor] if predictor in counts else int(values["num_classes"])
 
 
 def _balance(values: Mapping[str, Any], classes: npt.NDArray[np.int64]) -> float | None:
@@ -186,13 +197,6 @@ def _balance(values: Mapping[str, Any], classes: npt.NDArray[np.int64]) -> float
         return None
     negative, positive = classes.tolist()
     return negative / positive if positive else float("inf")
-
-
-def _mean_square(examples: Examples, random: np.random.Generator, peers: Peers) -> float:
-    """The mean squared length of a record, of some of them."""
-    block, labels = examples.sample(_share(1000, peers), random)
-    found = peers.total({"squares": np.array(block.squares()), "rows": np.array(len(labels))})
-    return float(found["squares"] / found["rows"])
 
 
 def _weighing(
@@ -241,9 +245,13 @@ def _choose(
         entropy = measure(settings, watched, fitted.weights, fitted.bias, None, peers)
         losses = np.where(np.isfinite(fitted.losses), entropy, np.inf)
         return int(losses.argmin()), natural
-    most = int(decided(values["num_calibration_samples"], AUTO_CALIBRATION_SAMPLES))
-    block, own = watched.sample(_share(most, peers), random)
-    parts = peers.gather({"scores": block.times(fitted.weights) + fitted.bias, "labels": own})
+    automatic = min(AUTO_CALIBRATION_SAMPLES, CALIBRATED_NUMBERS // len(settings.variants))
+    most = int(decided(values["num_calibration_samples"], automatic))
+    sample = Sample(_share(most, peers), random)
+    for block, truth in watched.pieces(_MEASURED):
+        sample.add(block.times(fitted.weights) + fitted.bias, truth)
+    own_scores, own_labels = sample.chosen()
+    parts = peers.gather({"scores": own_scores, "labels": own_labels})
     scores = np.concatenate([part["scores"] for part in parts]).astype(np.float64)
     labels = np.concatenate([part["labels"] for part in parts])
     if settings.loss_name == "logistic":
@@ -289,43 +297,47 @@ def _report(
     values: Mapping[str, Any],
     settings: Settings,
     model: Model,
-    channel: str,
-    table: Table,
-    labels: npt.NDArray[Any],
+    source: Source,
     label: Scaler | None,
     weighing: Weighing | None,
     peers: Peers,
 ) -> None:
     """Log the objective and the scores of the artifact on a channel, of all hosts."""
     started = time.time()
-    raw = np.asarray(table.features.astype(np.float64) @ model.weights) + model.bias
-    if label is not None:
-        raw = _normalised(raw, label)
-    losses = settings.loss.value(raw, _normalised(labels, label))
-    counts = weighing.measuring[labels].astype(np.float64) if weighing else np.ones(len(labels))
-    parts = peers.gather(
-        {
-            "losses": losses[:, 0],
-            "counts": counts,
-            "scores": model.scores(table),
+    several = settings.predictor == MULTICLASS
+    columns: dict[str, list[npt.NDArray[Any]]] = {}
+    for table, labels in source.pieces(_MEASURED):
+        raw = np.asarray(table.features.astype(np.float64) @ model.weights) + model.bias
+        if label is not None:
+            raw = normalised(raw, label)
+        scores = model.scores(table)
+        for name, column in {
+            "losses": settings.loss.value(raw, normalised(labels, label))[:, 0],
+            "counts": weighing.measuring[labels] if weighing else np.ones(len(labels)),
+            # Of many classes, a score each would take more memory than the records.
+            "scores": measures.ranks(scores, labels) if several else scores,
+            "predicted": scores if settings.predictor == REGRESSOR else model.labels(scores),
             "labels": labels,
-        }
-    )
-    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    counts, scores, labels = whole["counts"], whole["scores"], whole["labels"]
+        }.items():
+            columns.setdefault(name, []).append(column)
+    own = {name: np.concatenate(parts) for name, parts in columns.items()}
+    everywhere = peers.gather(own)
+    whole = {name: np.concatenate([part[name] for part in everywhere]) for name in own}
+    counts = whole["counts"].astype(np.float64)
     found = {settings.loss.objective: float(whole["losses"] @ counts / counts.sum())}
     if settings.predictor == REGRESSOR:
-        found |= measures.regression(scores, labels)
-    elif settings.predictor == BINARY:
-        found |= measures.binary(scores, model.labels(scores), labels, values)
+        found |= measures.regression(whole["predicted"], whole["labels"])
     else:
-        found |= measures.multiclass(scores, model.labels(scores), labels, values)
+        score = measures.multiclass if several else measures.binary
+        found |= score(whole["scores"], whole["predicted"], whole["labels"], values)
     for name, value in found.items():
         kind = "loss" if name.endswith(("_objective", "mse", "absolute_loss")) else "score"
-        log.info("#quality_metric: host=%s, %s %s <%s>=%s", job.host, channel, name, kind, value)
+        log.info(
+            "#quality_metric: host=%s, %s %s <%s>=%s", job.host, source.name, name, kind, value
+        )
     measured.report(
         "Linear Learner",
         job.host,
         started,
-        {f"{channel} {name}": value for name, value in found.items()},
+        {f"{source.name} {name}": value for name, value in found.items()},
     )

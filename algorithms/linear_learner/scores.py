@@ -45,8 +45,15 @@ def binary(
     return found | {"roc_auc_score": area}
 
 
+def ranks(scores: npt.NDArray[Any], labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """How many classes have a better score than the right one; with the same, the first has."""
+    own = scores[np.arange(len(labels)), labels]
+    before = np.arange(scores.shape[1]) < labels[:, None]
+    return np.asarray(((scores > own[:, None]) | ((scores == own[:, None]) & before)).sum(axis=1))
+
+
 def multiclass(
-    scores: npt.NDArray[Any],
+    rank: npt.NDArray[Any],
     predicted: npt.NDArray[Any],
     labels: npt.NDArray[Any],
     settings: Mapping[str, Any],
@@ -54,10 +61,6 @@ def multiclass(
     """How well many classes are told apart; means are over the classes that occur."""
     confusion = Confusion(labels, predicted)
     weight, top = float(settings["f_beta"]), int(settings["accuracy_top_k"])
-    own = scores[np.arange(len(labels)), labels]
-    # Of classes with the same score, the first is predicted.
-    before = np.arange(scores.shape[1]) < labels[:, None]
-    rank = ((scores > own[:, None]) | ((scores == own[:, None]) & before)).sum(axis=1)
     fs = f_score(confusion.hit, confusion.guessed, confusion.met, weight)
     return {
         "multiclass_accuracy": confusion.accuracy(),

@@ -43,6 +43,8 @@ LEAST_STEPS = 80
 # Of the weights, or of the scores of a batch, of all models together: above, auto trains fewer.
 _AUTO_NUMBERS = 2**26
 AUTO_CALIBRATION_SAMPLES = 10_000_000
+# Of the scores of all models by which auto calibrates: 256 MiB.
+CALIBRATED_NUMBERS = 2**26
 AUTO_BIAS_LR_MULT = 1.0
 AUTO_BIAS_WD_MULT = 0.0
 AUTO_MOMENTUM = 0.9

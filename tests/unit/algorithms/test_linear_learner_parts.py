@@ -10,7 +10,7 @@ from algorithms.linear_learner.calibration import calibrate
 from algorithms.linear_learner.data import Block, scaler
 from algorithms.linear_learner.losses import loss
 from algorithms.linear_learner.optimizers import Optimizer, Rule
-from algorithms.linear_learner.scores import binary, multiclass
+from algorithms.linear_learner.scores import binary, multiclass, ranks
 from algorithms.linear_learner.settings import Schedule
 from algorithms.toolkit.classification import roc_auc
 from algorithms.toolkit.peers import Peers
@@ -199,7 +199,8 @@ def test_scores_of_two_classes_count_hits_and_misses() -> None:
 def test_scores_of_many_classes_look_at_the_rank_of_the_right_one() -> None:
     scores = np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.2, 0.2, 0.6]])
     labels = np.array([0, 1, 2, 1])
-    found = multiclass(scores, scores.argmax(axis=1), labels, {"f_beta": 0.5, "accuracy_top_k": 2})
+    settings = {"f_beta": 0.5, "accuracy_top_k": 2}
+    found = multiclass(ranks(scores, labels), scores.argmax(axis=1), labels, settings)
     assert found["multiclass_accuracy"] == 0.25
     # Of the two classes with 0.2 in the last row, the first comes before the right one.
     assert found["multiclass_top_k_accuracy_2"] == 0.5

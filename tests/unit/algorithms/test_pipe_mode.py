@@ -1,5 +1,6 @@
 """Channels that come through a pipe: the same models as from files, the same words for errors."""
 
+import re
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from algorithms import kmeans, linear_learner
+from algorithms.linear_learner import reading
 from algorithms.toolkit.formats import pieces, recordio
 from algorithms.toolkit.formats.table import FormatError, Table
 from algorithms.toolkit.records import Sample, regrouped
@@ -190,3 +192,50 @@ def test_a_sample_is_the_same_in_whatever_portions_it_is_taken() -> None:
     np.testing.assert_array_equal(found, again)
     assert len(found) == 100 and (np.diff(found) > 0).all() and 3000 < found.mean() < 7000
     assert set(parts.chosen(10)[0]) < set(found)
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("kind", [CSV, RECORDIO])
+@pytest.mark.parametrize("validated", [True, False])
+def test_a_channel_that_does_not_fit_is_streamed_in_every_epoch_and_learnt_from_as_well(
+    new_job: NewJob, monkeypatch: pytest.MonkeyPatch, kind: str, validated: bool
+) -> None:
+    scores = []
+    for kept in (2**26, 20_000):
+        monkeypatch.setattr(reading, "KEPT_NUMBERS", kept)
+        job = new_job("linear-learner")
+        bodies = _bodies(kind, True)
+        for name in ("train", "validation", "test") if validated else ("train", "test"):
+            job.pipe(name, kind, *bodies)
+        settings = {"predictor_type": "multiclass_classifier", "num_classes": 10}
+        assert job.train(**settings, num_models=4, epochs=4) == 0, job.failure
+        found = re.search(r"test multiclass_accuracy <score>=(\S+)", job.log)
+        assert found
+        scores.append(float(found[1]))
+        model = linear_learner.load(job.model)
+        features, labels = digits()
+        right = model.labels(model.scores(Table(features))) == labels
+        assert scores[-1] == pytest.approx(right.mean())
+    assert min(scores) > 0.93
+    assert scores[0] == pytest.approx(scores[1], abs=0.03)
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_threshold_is_calibrated_on_a_stream_as_on_files(
+    new_job: NewJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, labels = digits()
+    body = recordio.write(Table(features, (labels == 8).astype(np.float32)))
+    monkeypatch.setattr(reading, "KEPT_NUMBERS", 20_000)
+    job = new_job("linear-learner")
+    for name in ("train", "validation"):
+        job.pipe(name, RECORDIO, body)
+    settings = {
+        "predictor_type": "binary_classifier",
+        "binary_classifier_model_selection_criteria": "precision_at_target_recall",
+        "target_recall": 0.9,
+        "mini_batch_size": 100,
+    }
+    assert job.train(**settings, num_models=4, epochs=4) == 0, job.failure
+    found = re.search(r"validation recall <score>=(\S+)", job.log)
+    assert found and 0.9 <= float(found[1]) < 0.96
