@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from datasets import mnist5000, movielens, reuters, topics
+from datasets import climate, mnist5000, movielens, reuters, sinusoids, topics
 
 
 def test_movielens_has_each_rating_once_in_either_part() -> None:
@@ -49,3 +49,24 @@ def test_topics_are_compared_whatever_their_order() -> None:
     assert topics.topic_error(ten, ten[::-1]) == 0
     # A row and a column share one pixel of five.
     assert topics.topic_error(ten[:5], ten[5:]) == pytest.approx(0.8)
+
+
+def test_measurements_of_the_climate_are_whole_and_in_order() -> None:
+    sea, air = climate.el_nino(), climate.co2()
+    assert sea.values.shape == (61 * 12,)
+    assert np.isnan(air.values).sum() == 59
+    assert len(air.values) == 2284
+    # The sea is warmer in March than in September, the air fuller in each decade.
+    assert np.mean(sea.values[2::12]) > np.mean(sea.values[8::12]) + 3
+    assert np.nanmean(air.values[-520:]) > np.nanmean(air.values[:520]) + 30
+    learnt, tested = climate.ends(sea, 12, 3)
+    assert [len(one) for one in tested] == [len(learnt) + 12 * i for i in (1, 2, 3)]
+    assert len(tested[-1]) == len(sea.values)
+
+
+def test_sinusoids_come_again_each_period() -> None:
+    series = sinusoids.noisy_sinusoids(20, 240)
+    assert np.array_equal(series, sinusoids.noisy_sinusoids(20, 240))
+    periods = series.reshape(20, 10, sinusoids.PERIOD)
+    noise = periods.std(axis=1).mean(axis=1) / series.mean(axis=1)
+    assert noise == pytest.approx(0.05, abs=0.01)
