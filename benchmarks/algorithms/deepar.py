@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from algorithms.deepar import scores
@@ -31,6 +32,8 @@ _RUNS = 5
 _STEPS = {"H": "h", "M": "ME", "W": "W"}
 _PERIODS = {"H": "h", "M": "M", "W": "W"}
 
+Numbers = npt.NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class Case:
@@ -38,8 +41,8 @@ class Case:
 
     name: str
     start: str
-    learnt: Sequence[Any]
-    tested: Sequence[Any]
+    learnt: Sequence[Numbers]
+    tested: Sequence[Numbers]
     season: int
     settings: dict[str, Any]
 
@@ -49,30 +52,30 @@ class Case:
         return int(self.settings["prediction_length"])
 
     @property
-    def pasts(self) -> list[Any]:
+    def pasts(self) -> list[Numbers]:
         """What is known of the series to be forecast."""
         return [one[: -self.length] for one in self.tested]
 
     @property
-    def truth(self) -> Any:
+    def truth(self) -> Numbers:
         """What is to be forecast."""
         return np.array([one[-self.length :] for one in self.tested])
 
-    def seasonal(self) -> Any:
+    def seasonal(self) -> Numbers:
         """What was a season before: series x one path x points."""
         last = np.array([one[-self.season :] for one in self.pasts])
         turns = -(-self.length // self.season)
         return np.tile(last, turns)[:, None, : self.length]
 
 
-def _rows(case: Case, series: Sequence[Any]) -> list[dict[str, Any]]:
+def _rows(case: Case, series: Sequence[Numbers]) -> list[dict[str, Any]]:
     return [
         {"start": case.start, "target": [None if np.isnan(v) else float(v) for v in one]}
         for one in series
     ]
 
 
-def _lines(case: Case, series: Sequence[Any]) -> bytes:
+def _lines(case: Case, series: Sequence[Numbers]) -> bytes:
     return "\n".join(map(json.dumps, _rows(case, series))).encode()
 
 
@@ -94,8 +97,8 @@ def cases() -> list[Case]:
         Case(
             "200 sinusoids",
             sinusoids.START.isoformat(" "),
-            waves[:, :-48],
-            waves,
+            list(waves[:, :-48]),
+            list(waves),
             sinusoids.PERIOD,
             hourly,
         )
@@ -124,7 +127,7 @@ def measure() -> list[Figure]:
 
 
 def _quality(case: Case) -> list[Figure]:
-    own, other = _own(case)[0], _other(case, 0)[0]
+    own, other = _own(case)[0], _other(case)[0]
     missing = np.isnan(case.truth) | np.isnan(case.seasonal()[:, 0])
     truth = np.where(missing, np.nan, case.truth)
     losses = [_loss(truth, paths) for paths in (own, other, np.nan_to_num(case.seasonal()))]
@@ -141,18 +144,18 @@ def _quality(case: Case) -> list[Figure]:
     ]
 
 
-def _loss(truth: Any, paths: Any) -> float:
+def _loss(truth: Numbers, paths: Numbers) -> float:
     parts = scores.sums(truth, np.asarray(paths, dtype=np.float64), _QUANTILES)
     return scores.scores(parts, _QUANTILES)["mean_wQuantileLoss"]
 
 
-def _covered(truth: Any, paths: Any) -> float:
+def _covered(truth: Numbers, paths: Numbers) -> float:
     low, high = np.quantile(paths, [0.1, 0.9], axis=1)
     known = ~np.isnan(truth)
     return float(((low <= truth) & (truth <= high))[known].mean())
 
 
-def _own(case: Case) -> tuple[Any, float]:
+def _own(case: Case) -> tuple[Numbers, float]:
     """The paths that a trained model answers, and the processor time of its job."""
     train = {"train": ("json", {"a.json": _lines(case, case.learnt)})}
     with trained("deepar", train, case.settings) as found:
@@ -166,26 +169,26 @@ def _own(case: Case) -> tuple[Any, float]:
     return np.array([one["samples"] for one in predictions]), found.seconds
 
 
-def _other(case: Case, seed: int, *, forecast: bool = True) -> tuple[Any, float]:
+def _other(case: Case, *, forecast: bool = True) -> tuple[Numbers, float]:
     """The paths that GluonTS's own predictor draws, and the processor time of its training."""
     warnings.filterwarnings("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     from gluonts.dataset.common import ListDataset
     from gluonts.torch import DeepAREstimator
     from gluonts.torch.distributions import NormalOutput, StudentTOutput
 
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     settings = case.settings
     freq = settings["time_freq"]
-
-    def data(series: Sequence[Any]) -> Any:
-        rows = [{"start": case.start, "target": one} for one in series]
-        return ListDataset(rows, freq=_PERIODS[freq])
+    learnt, pasts = (
+        ListDataset([{"start": case.start, "target": one} for one in series], freq=_PERIODS[freq])
+        for series in (case.learnt, case.pasts)
+    )
 
     size, context = settings["mini_batch_size"], settings["context_length"]
     points = sum(map(len, case.learnt))
     gaussian = settings.get("likelihood") == "gaussian"
-    torch.manual_seed(seed)
-    np.random.seed(seed)
+    torch.manual_seed(0)
+    np.random.seed(0)
     with tempfile.TemporaryDirectory() as folder:
         estimator = DeepAREstimator(
             freq=_STEPS[freq],
@@ -206,11 +209,11 @@ def _other(case: Case, seed: int, *, forecast: bool = True) -> tuple[Any, float]
             },
         )
         began = time.process_time()
-        predictor = estimator.train(data(case.learnt))
+        predictor = estimator.train(learnt)
         seconds = time.process_time() - began
     if not forecast:
-        return None, seconds
-    found = predictor.predict(data(case.pasts), num_samples=100)
+        return np.empty(0), seconds
+    found = predictor.predict(pasts, num_samples=100)
     return np.stack([one.samples for one in found]), seconds
 
 
@@ -225,7 +228,7 @@ def _time(case: Case) -> Figure:
     )
     ratios = []
     for _ in range(_RUNS):
-        reference = _other(short, 0, forecast=False)[1]
+        reference = _other(short, forecast=False)[1]
         ratios.append(_own(short)[1] / reference)
     return Figure(f"{case.name}: time over GluonTS's", "x", ratios, f"goal 1.05; {reference:.1f} s")
 

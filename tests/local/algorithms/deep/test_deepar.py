@@ -131,11 +131,11 @@ def test_two_hosts_forecast_sinusoids_within_their_noise(platform: LocalPlatform
     halves = np.array_split(series[:, :-DAY], 2)
     channels = {
         "train": Data(
-            {f"{i}.json": lines(half, start) for i, half in enumerate(halves)},
+            {f"{i}.json": lines(list(half), start) for i, half in enumerate(halves)},
             "json",
             distribution="ShardedByS3Key",
         ),
-        "test": Data({"all.json": lines(series, start)}, "json"),
+        "test": Data({"all.json": lines(list(series), start)}, "json"),
     }
     found = completed(fit(platform, NAME, channels, WAVES, hosts=2))
     truth, seasonal = series[:, -DAY:], series[:, -2 * DAY : -DAY]
