@@ -54,6 +54,11 @@ def train(job: Job) -> None:
 def _train(job: Job, peers: Peers) -> None:
     settings = job.hyperparameters
     dimension, k = int(settings["feature_dim"]), int(settings["k"])
+    if not settings["force_dense"]:
+        log.warning(
+            "force_dense is false, which has no effect: the rows of a mini-batch are made dense, "
+            "and what is read stays as it is"
+        )
     channels = {
         name: _Points(name, records(channel, _FORM), dimension)
         for name, channel in job.channels.items()

@@ -13,6 +13,8 @@ Matrix = npt.NDArray[np.float64]
 
 # Rounds in which the vectors are made orthogonal.
 _ORTHOGONAL = 20
+# The share of a tensor by which two fits of it may differ and count as one.
+_SAME = 1e-9
 
 
 def decomposed(
@@ -27,14 +29,19 @@ def decomposed(
 
     Args:
         tensor: of as many vectors as it has numbers along each of its three sides.
-        restarts: from how many random starts the best is taken.
+        restarts: from how many random starts at most the best is taken.
         iterations: rounds from each start at most.
         tolerance: once the vectors move less than this in a round, a start is through.
         random: where the starts come from.
     """
     flat = np.reshape(tensor, (len(tensor), -1))
-    starts = [random.normal(size=tensor.shape[:2]) for _ in range(restarts)]
-    fits = [_fitted(flat, start, iterations, tolerance) for start in starts]
+    same, fits = _SAME * float((flat**2).sum()), []
+    for _ in range(restarts):
+        fits.append(_fitted(flat, random.normal(size=tensor.shape[:2]), iterations, tolerance))
+        best, *others = sorted(fit[0] for fit in fits)
+        # Two starts that lead to the same place, with none to a better one, are enough.
+        if others and others[0] - best <= same:
+            break
     _, sizes, vectors = min(fits, key=lambda fit: fit[0])
     # What is nothing at all has the least weight that a topic can have.
     return np.maximum(sizes, np.finfo(np.float64).tiny ** 0.25), vectors

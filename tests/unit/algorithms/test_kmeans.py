@@ -204,3 +204,46 @@ def test_an_artifact_that_would_execute_something_is_refused_unread(tmp_path: Pa
     with pytest.raises(CustomerError, match="is not a k-means model"):
         module.load(tmp_path)
     assert not (tmp_path / "sprung").exists()
+
+
+# What differs from the base job; it shows in the centres.
+BASE = {
+    **REQUIRED,
+    "mini_batch_size": 200,
+    "extra_center_factor": 40,
+    "local_lloyd_num_trials": 1,
+}
+EFFECTS: dict[str, dict[str, object]] = {
+    "k": {"k": 9},
+    "mini_batch_size": {"mini_batch_size": 150},
+    "epochs": {"epochs": 2},
+    "extra_center_factor": {"extra_center_factor": 3},
+    "half_life_time_size": {"half_life_time_size": 300},
+    "init_method": {"init_method": "kmeans++"},
+    "local_lloyd_init_method": {"local_lloyd_init_method": "random"},
+    "local_lloyd_max_iter": {"local_lloyd_max_iter": 1},
+    "local_lloyd_num_trials": {"local_lloyd_num_trials": 12},
+    "local_lloyd_tol": {"local_lloyd_tol": 1},
+}
+
+
+def test_the_table_of_effects_has_every_hyperparameter() -> None:
+    known = {each.name for each in algorithm("kmeans").hyperparameters}
+    # A wrong feature_dim is refused, and what eval_metrics asks for is logged: see above.
+    assert known == {*EFFECTS, "feature_dim", "eval_metrics", "force_dense"}
+
+
+def test_what_cannot_be_kept_sparse_is_told(new_job: NewJob) -> None:
+    job = job_on(new_job, digits()[0][:100])
+    assert job.train(**REQUIRED, force_dense=False) == 0, job.failure
+    assert "force_dense is false, which has no effect" in job.log
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_no_hyperparameter_is_silently_ignored(name: str, new_job: NewJob) -> None:
+    found = []
+    for settings in ({}, EFFECTS[name]):
+        job = job_on(new_job, digits()[0][:800])
+        assert job.train(**{**BASE, **settings}) == 0, job.failure
+        found.append(module.load(job.model).centers)
+    assert not np.array_equal(found[0], found[1])
