@@ -222,7 +222,7 @@ EFFECTS: dict[str, dict[str, object]] = {
     "init_method": {"init_method": "kmeans++"},
     "local_lloyd_init_method": {"local_lloyd_init_method": "random"},
     "local_lloyd_max_iter": {"local_lloyd_max_iter": 1},
-    "local_lloyd_num_trials": {"local_lloyd_num_trials": 12},
+    "local_lloyd_num_trials": {"local_lloyd_num_trials": 30},
     "local_lloyd_tol": {"local_lloyd_tol": 1},
 }
 
