@@ -1,14 +1,17 @@
 """Requests a second of the model server, beside BentoML, MLServer and a bare server of its kind.
 
-    python -m benchmarks.serving
+    python -m benchmarks.serving [MODEL ...]
 
-All run with two workers on the cores that the clients use too, and are measured in five turns, one
-after the other. Printed: medians of requests a second, p50 and p99, time until a server answers as
-ready, and the memory of all its processes (PSS). The peers get an environment of their own, by
-`serving_peers/uv.lock`.
+The models are xgboost and kmeans; and image-classification, if it is named: it takes `make deep`,
+and torch for the peers as well. All run with two workers on the cores that the clients use too, and
+are measured in five turns, one after the other. Printed: medians of requests a second, p50 and p99,
+time until a server answers as ready, and the memory of all its processes (PSS). The peers get an
+environment of their own, by `serving_peers/uv.lock`.
 """
 
+import base64
 import http.client
+import io
 import json
 import multiprocessing
 import os
@@ -34,6 +37,10 @@ from benchmarks.serving_client import Question, client
 CHECKOUT = Path(__file__).resolve().parent.parent
 PEERS = Path(__file__).resolve().parent / "serving_peers"
 PEER_SERVERS = ("BentoML", "MLServer")
+TEXT, IMAGE = "text/csv", "image/jpeg"
+LIGHT, DEEP = ("xgboost", "kmeans"), "image-classification"
+# Of the images, which are asked about one at a time.
+SIDE = 64
 SECONDS = 1.5
 TURNS = 5
 BARE = """
@@ -66,12 +73,19 @@ class Server:
     seconds: float
 
 
-def peers() -> Path:
-    """The programs of the peers' environment, made at the first call."""
+def peers(*, deep: bool) -> Path:
+    """The programs of the peers' environment, made at the first call.
+
+    Args:
+        deep: whether torch is to be there, too.
+    """
     environment = CHECKOUT / "build" / "serving-peers"
     uv = shutil.which("uv") or str(CHECKOUT / ".uv" / "bin" / "uv")
     subprocess.run(
-        [uv, "sync", "--locked", "--quiet", "--python", sys.executable],
+        [
+            *(uv, "sync", "--locked", "--quiet", "--inexact", "--python", sys.executable),
+            *(("--group", "deep") if deep else ()),
+        ],
         cwd=PEERS,
         env={**os.environ, "UV_PROJECT_ENVIRONMENT": str(environment)},
         check=True,
@@ -135,13 +149,44 @@ def start(kind: str, algorithm: str, base: Path, programs: Path) -> Server:
             time.sleep(0.005)
 
 
-def question(kind: str, rows: str) -> Question:
-    """The same rows of text, in the protocol of each server."""
+def question(kind: str, body: bytes, content_type: str) -> Question:
+    """The same rows of text or the same image, in the protocol of each server."""
     if kind != "MLServer":
-        return Question("/invocations", "text/csv", rows.encode())
-    text = {"name": "rows", "shape": [1], "datatype": "BYTES", "data": [rows]}
-    body = json.dumps({"inputs": [text]}).encode()
-    return Question("/v2/models/predictions/infer", "application/json", body)
+        image = kind == "BentoML" and content_type == IMAGE
+        return Question("/image" if image else "/invocations", content_type, body)
+    encoding, text = (
+        ("base64", base64.b64encode(body).decode())
+        if content_type == IMAGE
+        else ("str", body.decode())
+    )
+    tensor = {
+        "name": "body",
+        "shape": [1],
+        "datatype": "BYTES",
+        "parameters": {"content_type": encoding},
+        "data": [text],
+    }
+    asked = json.dumps({"inputs": [tensor]}).encode()
+    return Question("/v2/models/predictions/infer", "application/json", asked)
+
+
+def bodies(name: str) -> Mapping[str, tuple[bytes, str]]:
+    """What a model is asked: bodies by their titles, each with its content type."""
+    random = np.random.default_rng(1)
+    if name == DEEP:
+        from PIL import Image
+
+        noise = random.integers(0, 256, (SIDE // 8, SIDE // 8, 3), dtype=np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(noise).resize((SIDE, SIDE)).save(file, "JPEG")
+        return {f"JPEG of {SIDE} x {SIDE}": (file.getvalue(), IMAGE)}
+    columns = {"xgboost": 30, "kmeans": 784}[name]
+    found = {}
+    for rows in (1, 100):
+        numbers = random.random((rows, columns), dtype=np.float32).tolist()
+        text = "\n".join(",".join(map(repr, row)) for row in numbers)
+        found[f"{rows} x {columns}"] = (text.encode(), TEXT)
+    return found
 
 
 def measure(port: int, asked: Question, clients: int) -> tuple[float, float, float]:
@@ -154,54 +199,66 @@ def measure(port: int, asked: Question, clients: int) -> tuple[float, float, flo
     return len(latencies) / SECONDS, float(p50), float(p99)
 
 
-def models(folder: Path) -> None:
-    """The models of the published comparison: 100 trees on 30 columns, 10 centres of 784."""
+def model(name: str, folder: Path) -> None:
+    """Make a model of the comparison: 100 trees on 30 columns, 10 centres of 784, a ResNet-18."""
+    folder.mkdir(parents=True)
     random = np.random.default_rng(0)
+    if name == DEEP:
+        import torch
+
+        from algorithms.image_classification import model as images
+
+        torch.manual_seed(0)
+        settings = {"num_layers": 18, "image_shape": [3, SIDE, SIDE], "num_classes": 10}
+        settings["multi_label"] = 0
+        images.write(folder / images.MODEL_FILE, images.network(settings), settings)
+        return
+    if name == "kmeans":
+        kmeans.save(folder, random.random((10, 784), dtype=np.float32))
+        return
     features = random.random((2000, 30), dtype=np.float32)
     booster = xgboost.train(
         {"max_depth": 6}, xgboost.DMatrix(features, features.sum(axis=1)), num_boost_round=100
     )
-    for name in ("xgboost", "kmeans"):
-        (folder / name / "model").mkdir(parents=True)
-    (folder / "xgboost/model/xgboost-model").write_bytes(booster.save_raw("ubj"))
-    kmeans.save(folder / "kmeans/model", random.random((10, 784), dtype=np.float32))
+    (folder / "xgboost-model").write_bytes(booster.save_raw("ubj"))
 
 
 def main() -> None:
     """Print one JSON line a server, body and number of clients."""
-    programs = peers()
+    wanted = sys.argv[1:] or LIGHT
+    if set(wanted) - {*LIGHT, DEEP}:
+        sys.exit(f"usage: python -m benchmarks.serving [{'|'.join((*LIGHT, DEEP))} ...]")
+    programs = peers(deep=DEEP in wanted)
     with tempfile.TemporaryDirectory() as folder:
-        models(Path(folder))
-        for name, columns in (("xgboost", 30), ("kmeans", 784)):
+        for name in wanted:
+            model(name, Path(folder) / name / "model")
             servers = {
                 kind: start(kind, name, Path(folder) / name, programs)
                 for kind in ("ours", *PEER_SERVERS, "bare")
             }
             try:
-                compare(name, columns, servers)
+                compare(name, servers)
             finally:
                 for server in servers.values():
                     os.killpg(server.process.pid, signal.SIGTERM)
                     server.process.wait()
 
 
-def compare(name: str, columns: int, servers: Mapping[str, Server]) -> None:
+def compare(name: str, servers: Mapping[str, Server]) -> None:
     """Measure the servers of one model in turns."""
-    random = np.random.default_rng(1)
-    for rows in (1, 100):
-        numbers = random.random((rows, columns), dtype=np.float32).tolist()
-        text = "\n".join(",".join(map(repr, row)) for row in numbers)
+    for title, (body, content_type) in bodies(name).items():
         for clients in (1, 8, 32):
             turns: dict[str, list[tuple[float, float, float]]] = {kind: [] for kind in servers}
             for _ in range(TURNS):
                 for kind, found in turns.items():
-                    found.append(measure(servers[kind].port, question(kind, text), clients))
+                    asked = question(kind, body, content_type)
+                    found.append(measure(servers[kind].port, asked, clients))
             for kind, found in turns.items():
                 rate, p50, p99 = map(statistics.median, zip(*found, strict=True))
                 line = {
                     "model": name,
                     "server": kind,
-                    "body": f"{rows} x {columns}",
+                    "body": title,
                     "clients": clients,
                     "requests_per_second": round(rate),
                     "p50_ms": round(p50, 2),
