@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from sklearn.svm import SVC
 
@@ -245,11 +246,11 @@ def correct(model: Model, digits: Sequence[Digit]) -> float:
     return 100 * right / len(digits)
 
 
-def decoded(digit: Digit) -> Any:
+def decoded(digit: Digit) -> npt.NDArray[np.uint8]:
     """The pixels of a digit by row, column and channel."""
     return pixels.array(pixels.loaded(digit.png, "digit", "L"))[:, :, None]
 
 
-def flat(digits: Sequence[Digit]) -> Any:
+def flat(digits: Sequence[Digit]) -> npt.NDArray[np.float64]:
     """The pixels of digits, from 0 to 1, one digit a row."""
     return np.stack([decoded(digit).ravel() for digit in digits]) / 255
