@@ -18,7 +18,13 @@ from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.images import optimization, pixels, weights
 from algorithms.toolkit.images.progress import Checkpoints, Progress
 from algorithms.toolkit.images.samples import Filed
-from algorithms.toolkit.images.training import Training, batches, bfloat16, stacked
+from algorithms.toolkit.images.training import (
+    Training,
+    batches,
+    bfloat16,
+    computes_bfloat16,
+    stacked,
+)
 from algorithms.toolkit.peers import meet
 from algorithms.toolkit.training import log
 
@@ -154,6 +160,11 @@ class _Classification:
         self._top = settings.get("top_k")
         self._half = settings["precision_dtype"] == "float16"
         self._device = deep.device()
+        if self._half:
+            log.info(
+                "precision_dtype float16: this machine computes in %s",
+                "bfloat16" if computes_bfloat16(self._device) else "float32, having no bfloat16",
+            )
 
     def learn(self, epoch: int) -> int:
         """Go through an epoch of images, and tell how many there were on this host."""

@@ -42,6 +42,7 @@ class Model:
 
     accepts: tuple[str, ...] = pixels.CONTENT_TYPES
     answers: tuple[str, ...] = (content.JSON, content.JSON_LINES)
+    slow = True
 
     def __init__(self, tensors: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         self._side = int(settings["image_shape"])

@@ -74,14 +74,18 @@ def stacked(images: Sequence[Any], device: Any) -> Any:
     return found.contiguous(memory_format=torch.channels_last)
 
 
+def computes_bfloat16(device: Any) -> bool:
+    """Whether the hardware is made for bfloat16."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+
+
 def bfloat16(device: Any) -> Any:
     """Within, what may lose precision is computed in bfloat16, on hardware that is made for it."""
-    able = (
-        torch.cuda.is_bf16_supported(including_emulation=False)
-        if device.type == "cuda"
-        else torch.cpu.get_capabilities().get("avx512_bf16", False)
-    )
-    return torch.autocast(device.type, dtype=torch.bfloat16) if able else nullcontext()
+    if computes_bfloat16(device):
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()
 
 
 @dataclass
