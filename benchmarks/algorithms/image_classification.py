@@ -139,7 +139,7 @@ def _bare(learnt: Sequence[Digit]) -> float:
     for start in range(0, len(order), 32):
         rows = order[start : start + 32]
         optimizer.zero_grad()
-        scores = module(stacked(images[rows], torch.device("cpu")))
+        scores = module(stacked(list(images[rows]), torch.device("cpu")))
         torch.nn.functional.cross_entropy(scores, labels[rows]).backward()
         set_rate(optimizer, 0.1)
         optimizer.step()

@@ -56,6 +56,7 @@ def _classifier(path: Path) -> Callable[[bytes], list[float]]:
         pixels = torch.from_numpy(np.array(image)[None]).permute(0, 3, 1, 2).float()
         with torch.inference_mode():
             scores = network((pixels - mean) / deviation)
-        return torch.softmax(scores, dim=1)[0].tolist()
+        found: list[float] = torch.softmax(scores, dim=1)[0].tolist()
+        return found
 
     return probabilities
