@@ -13,6 +13,7 @@ from local.platform.lifecycle import Platform, attach
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
+    from types_boto3_ecr import ECRClient
     from types_boto3_logs import CloudWatchLogsClient
     from types_boto3_s3 import S3Client
     from types_boto3_sagemaker import SageMakerClient
@@ -36,6 +37,11 @@ class Aws:
     def cloudformation(self) -> CloudFormationClient:
         """The stacks."""
         return self._session.client("cloudformation", endpoint_url=self.url, config=SETTINGS)
+
+    @cached_property
+    def ecr(self) -> ECRClient:
+        """Repositories of images."""
+        return self._session.client("ecr", endpoint_url=self.url, config=SETTINGS)
 
     @cached_property
     def logs(self) -> CloudWatchLogsClient:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from local.cli import demo, endpoints, logs, notebooks, platform, quotas, training
+from local.cli import demo, endpoints, images, logs, notebooks, platform, quotas, training
 from local.cli.console import told
 
 app = typer.Typer(
@@ -31,5 +31,6 @@ for panel, commands in PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(told(command))
 
+app.add_typer(images.app, name="images", rich_help_panel="Models")
 app.add_typer(notebooks.app, name="notebook", rich_help_panel="Notebooks")
 app.add_typer(quotas.app, name="quota", rich_help_panel="The platform")

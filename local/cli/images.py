@@ -1,0 +1,125 @@
+"""`smp images build | push`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from local.cli.aws import Aws
+from local.cli.console import Steps, out, told
+from local.images import building, contents
+from local.images.pushing import Registry
+from local.platform.errors import PlatformError
+from local.platform.home import ENVIRONMENT
+
+if TYPE_CHECKING:
+    from types_boto3_ecr import ECRClient
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Build the containers of the built-in algorithms, and push them to an environment's ECR.",
+)
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(help="Algorithms, such as kmeans; all of them without one.", show_default=False),
+]
+Tag = Annotated[
+    str, typer.Option(help="The tag; jobs name the images of this platform by the default one.")
+]
+
+
+@app.command()
+def build(
+    names: Names = None,
+    base: Annotated[str, typer.Option(help="The image to build on: Linux with Python.")] = (
+        building.BASE
+    ),
+    tag: Tag = building.TAG,
+    torch_index: Annotated[
+        str | None,
+        typer.Option(
+            help="Take torch from this index, such as https://download.pytorch.org/whl/cpu, whose"
+            " builds carry no CUDA.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Build the images in Docker of this machine."""
+    told(_build)(names or [], base, tag, torch_index)
+
+
+def _build(names: list[str], base: str, tag: str, torch_index: str | None) -> None:
+    wanted = contents.listed(names)
+    docker = building.client()
+    with Steps() as steps:
+        step = f"look into {base}"
+        steps.begin(step)
+        found = building.base(docker, base)
+        steps.end(step, f"Python {found.python}, {found.machine}")
+        for what in (contents.LIGHT, contents.DEEP):
+            of_kind = [name for name in wanted if contents.kind(name) == what]
+            if not of_kind:
+                continue
+            step = f"build {what}: {', '.join(of_kind)}"
+            steps.begin(step)
+            made = building.build(
+                docker,
+                what,
+                of_kind,
+                found,
+                tag=tag,
+                torch_index=torch_index,
+                told=lambda line, step=step: steps.update(step, line),  # type: ignore[misc]
+            )
+            steps.end(step)
+            for image in made:
+                out.print(image)
+
+
+@app.command()
+def push(
+    names: Names = None,
+    environment: Annotated[
+        str,
+        typer.Option(help="Whose repositories: the local platform's, or those of your account."),
+    ] = ENVIRONMENT,
+    tag: Tag = building.TAG,
+) -> None:
+    """Push built images to the repositories of an environment, for jobs with `image: platform`."""
+    told(_push)(names or [], environment, tag)
+
+
+def _push(names: list[str], environment: str, tag: str) -> None:
+    wanted = contents.listed(names)
+    registry = Registry(_ecr(environment), environment, building.client())
+    with Steps() as steps:
+        for name in wanted:
+            step = f"push {name}"
+            steps.begin(step)
+            pushed = registry.push(name, tag)
+            steps.end(step, "was there already: tags never move" if pushed.before else "")
+            out.print(pushed.uri)
+
+
+def _ecr(environment: str) -> ECRClient:
+    if environment == ENVIRONMENT:
+        return Aws().ecr
+    import boto3
+
+    from environments.model import Environment, InvalidEnvironment
+
+    try:
+        found = Environment.load(environment)
+    except (InvalidEnvironment, OSError) as error:
+        raise PlatformError("read the environment", str(error), "") from error
+    session = boto3.Session(region_name=found.region)
+    account = session.client("sts").get_caller_identity()["Account"]
+    if account != found.account:
+        raise PlatformError(
+            f"push to {environment}",
+            f"Your credentials are of account {account}; {environment} is in {found.account}.",
+            "Choose others, as with AWS_PROFILE.",
+        )
+    return session.client("ecr")
