@@ -43,7 +43,7 @@ SETTINGS = {
     "num_classes": 10,
     "optimizer": "nag",
     "mini_batch_size": 32,
-    "learning_rate": 0.1,
+    "learning_rate": 0.05,
 }
 SHAPE = (1, 28, 28)
 # One pixel more than the network takes: `resize` must exceed it.
@@ -52,7 +52,12 @@ EPOCHS: Mapping[str, tuple[int, str]] = {"digits": (6, "4"), "MNIST-5000": (5, "
 RUNS = 3
 SHARE = 10
 # Alone, a tenth of the digits makes few steps an epoch, and so gets more epochs.
-FEW: Mapping[str, Any] = {"epochs": 12, "learning_rate": 0.05, "lr_scheduler_step": "8"}
+FEW: Mapping[str, Any] = {
+    "epochs": 12,
+    "lr_scheduler_step": "8",
+    "mini_batch_size": 16,
+    "learning_rate": 0.02,
+}
 
 Parts = tuple[Sequence[Digit], Sequence[Digit], Sequence[Digit]]
 
