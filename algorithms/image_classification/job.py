@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _TOLD = 20
 # What a network with several labels must be sure of a label by, to be counted as having told it.
 _SURE = 0.5
+# The models of every checkpoint_frequency epochs.
+_KEPT = "image-classification-[0-9]*.safetensors"
 _ABOUT = ("num_layers", "image_shape", "num_classes", "multi_label", "optimizer")
 
 
@@ -116,6 +118,8 @@ def _train(job: Job, peers: Peers, module: Any, channels: Mapping[str, Samples])
         job.model_dir / model.MODEL_FILE,
         lambda path: model.write(path, module, settings),
     )
+    if settings.get("checkpoint_frequency") is not None and peers.first:
+        training.checkpoints.kept(_KEPT, job.model_dir)
     classifier = _Classification(training, channels, _class_weights(job, peers, samples))
     training.run(classifier.learn, classifier.measure)
 
@@ -245,6 +249,7 @@ class _Classification:
         if every is not None and (epoch + 1) % every == 0 and self._training.peers.first:
             path = job.model_dir / f"image-classification-{epoch + 1:04}.safetensors"
             model.write(path, self._training.module, self._settings)
+            self._training.checkpoints.keep(path)
         return counts.accuracy
 
     def _loaded(self, sample: Sample) -> Any:

@@ -106,6 +106,16 @@ class Checkpoints:
             self._folder / _LAST, lambda path: deep.save(path, KIND, VERSION, tensors, settings)
         )
 
+    def keep(self, path: Path) -> None:
+        """Keep a file besides, which `kept` of a restarted job brings back."""
+        if self._folder is not None:
+            _replace(self._folder / path.name, lambda copy: shutil.copyfile(path, copy))
+
+    def kept(self, pattern: str, folder: Path) -> None:
+        """Bring the files back that were kept under names of this pattern."""
+        for path in self._folder.glob(pattern) if self._folder is not None else ():
+            shutil.copyfile(path, folder / path.name)
+
     def restore(self, module: Any, optimizer: Any, progress: Progress, model: Path) -> bool:
         """Go on from what was kept, if anything was."""
         if self._folder is None or not (self._folder / _LAST).is_file():

@@ -438,3 +438,16 @@ def test_a_request_that_is_no_image_is_refused_and_a_foreign_model_too(tmp_path:
     model.write(path, module, {**settings, "num_classes": 3})
     with pytest.raises(CustomerError, match="does not hold its network"):
         model.load(tmp_path)
+
+
+def test_models_kept_before_an_interruption_are_in_the_artifact_too(new_job: NewJob) -> None:
+    job = recorded(new_job(NAME))
+    checkpoints = {"LocalPath": "/opt/ml/checkpoints"}
+    (job.base / "input" / "config" / "checkpointconfig.json").write_text(json.dumps(checkpoints))
+    assert job.train(**SETTINGS, checkpoint_frequency=1) == 0, job.failure
+    first = (job.model / "image-classification-0001.safetensors").read_bytes()
+    # What an interrupted job made is lost, but for its checkpoints.
+    shutil.rmtree(job.model)
+    assert job.train(**{**SETTINGS, "epochs": 2}, checkpoint_frequency=1) == 0, job.failure
+    assert (job.model / "image-classification-0001.safetensors").read_bytes() == first
+    assert (job.model / "image-classification-0002.safetensors").read_bytes() != first
