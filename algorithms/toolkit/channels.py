@@ -97,13 +97,14 @@ def records(channel: Channel, form: Form) -> Records:
     return Piped(channel, form) if channel.piped else Held(read_channel(channel, form))
 
 
-def passing(channel: Channel, form: Form) -> Iterator[Table]:
+def passing(channel: Channel, form: Form, epoch: int = 0) -> Iterator[Table]:
     """All records of a channel once, in its order; whatever its mode, never all of them are held.
 
-    Content types that cannot be cut into pieces come file by file.
+    The epoch tells how often that was done before: each has a pipe of its own. Content types that
+    cannot be cut into pieces come file by file.
     """
     if channel.piped:
-        yield from Piped(channel, form).tables()
+        yield from Piped(channel, form, epoch).tables()
         return
     kind = form.content_type(channel)
     first = None
@@ -121,12 +122,28 @@ def passing(channel: Channel, form: Form) -> Iterator[Table]:
             yield table
 
 
+def share(channel: Channel, tables: Iterable[Table], rank: int, hosts: int) -> Iterator[Table]:
+    """Those records of a channel that one of the hosts of a job takes, so that each is taken once.
+
+    Where every host has all of them, it is every so many-th; where each has its own, all of these.
+    """
+    if channel.sharded or hosts == 1:
+        yield from tables
+        return
+    before = 0
+    for table in tables:
+        rows = np.arange((rank - before) % hosts, table.rows, hosts)
+        before += table.rows
+        if len(rows):
+            yield table.take(rows)
+
+
 class Piped(Records):
     """The records of a channel in Pipe mode; every pass over them is an epoch of the channel."""
 
     held = False
 
-    def __init__(self, channel: Channel, form: Form) -> None:
+    def __init__(self, channel: Channel, form: Form, epoch: int = 0) -> None:
         self._channel = channel
         self._form = form
         self._kind = form.content_type(channel)
@@ -135,7 +152,7 @@ class Piped(Records):
                 f"Channel {channel.name} has content type '{self._kind.name}', which cannot be "
                 f"read in Pipe mode; use File mode, or {' or '.join(_STREAMED)}"
             )
-        self._epoch = 0
+        self._epoch = epoch
 
     def tables(self) -> Iterator[Table]:
         """The records of the next epoch as they come, in pieces of about the same size."""
