@@ -137,6 +137,7 @@ def train(path: Path, settings: Settings) -> Trained:
     worker = threading.Thread(target=work, daemon=True)
     with _ended_at_a_stop():
         worker.start()
+        log.info("Training with %d threads", settings.thread)
         while worker.is_alive():
             worker.join(60)
     if found:

@@ -1,6 +1,9 @@
 import json
+import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -549,6 +552,26 @@ def test_a_wrong_request_is_refused_with_a_sentence(
 def test_k_is_refused_for_words(new_job: NewJob) -> None:
     with pytest.raises(Refusal, match="k is for labels"):
         ask(vectors(new_job), {"instances": ["a"], "configuration": {"k": 2}})
+
+
+def test_a_stop_ends_training_while_the_library_is_at_it(new_job: NewJob) -> None:
+    job = new_job("blazingtext")
+    job.channel("train", "text/plain", {"a": news()})
+    values = {"mode": "skipgram", "epochs": "100000"}
+    config = job.base / "input" / "config" / "hyperparameters.json"
+    config.write_text(json.dumps(values))
+    environment = {**os.environ, "ALGORITHM_NAME": "blazingtext"}
+    command = [sys.executable, "-m", "algorithms", "train"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "Training with" in line:
+                break
+        process.terminate()
+        rest = process.communicate(timeout=60)[0]
+    assert process.returncode == 0
+    assert "Stopped by request of the platform" in rest
+    assert not [*job.model.glob("*")]
 
 
 def test_a_foreign_artifact_is_refused(tmp_path: Path) -> None:
