@@ -28,7 +28,7 @@ _LARGEST_RATE = 1.0
 # What several hosts moved a vector is added up while their rates together stay below this one.
 _SUMMED_RATE = 8.0
 # Text that is cut into words at a time; a run of words without a line end is cut, as fastText does.
-_BLOCK = 8 * 1024 * 1024
+_BLOCK = 1024 * 1024
 _LONGEST_SENTENCE = 1000
 # How often the hosts of a job meet in an epoch.
 MEETINGS = 32
@@ -224,7 +224,9 @@ def fit(path: Path, settings: Settings, batch_size: int, peers: Peers) -> Traine
         for first, last in pairwise(parts):
             for rows, sentences, read in vocabulary.sentences(path, int(first), int(last)):
                 found = pairs(rows, sentences, settings.ws, vocabulary.kept, random)
-                portion = max(len(found.words) // 64, _ABREAST * batch_size)
+                # The rate falls within a block, too, by whole steps.
+                step = _ABREAST * batch_size
+                portion = step * max(len(found.words) // (64 * step), 1)
                 count = max(len(found.words), 1)
                 for at in range(0, len(found.words), portion):
                     progress = (passed + read * at / count) / whole

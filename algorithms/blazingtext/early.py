@@ -9,6 +9,7 @@ stopped ends where the library's does.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,19 +135,33 @@ def _step(
 
 def read(path: Path, model: Trained, settings: Settings) -> Examples:
     """The lines of a file by the vocabulary of a model, with n-grams of words in their buckets."""
+    from scipy.sparse import vstack
+
+    tokens = _Tokens(model)
+    parts = [_part(tokens, *lines, model, settings) for lines in _lines(path, tokens)]
+    return Examples(
+        vstack([part.features for part in parts], format="csr"),
+        [labels for part in parts for labels in part.labels],
+        np.concatenate([part.tokens for part in parts]),
+    )
+
+
+def _part(
+    tokens: _Tokens, codes: Integers, lengths: Integers, model: Trained, settings: Settings
+) -> Examples:
+    """Some lines, given by the numbers of their tokens and how many each line has."""
     from scipy.sparse import csr_matrix
 
-    names, codes, lengths = _tokens(path)
-    ids, labels, hashes = _known(names, model)
+    ids, labels, hashes = tokens.known()
     lines = np.repeat(np.arange(len(lengths)), lengths)
     kinds = labels[codes]
     is_word = kinds == _WORD
     word_lines, words = lines[is_word], codes[is_word]
     rows, columns = [word_lines], [ids[words]]
-    running = hashes[words]
+    own = running = hashes[words]
     for length in range(2, settings.wordNgrams + 1):
         # The hash of a run goes on from that of the run that is one word shorter.
-        running = running[:-1] * _NGRAM_FACTOR + hashes[words][length - 1 :]
+        running = running[:-1] * _NGRAM_FACTOR + own[length - 1 :]
         inside = word_lines[: len(running)] == word_lines[length - 1 :]
         rows.append(word_lines[: len(running)][inside])
         buckets = (running[inside] % np.uint64(settings.bucket)).astype(np.int64)
@@ -160,45 +175,57 @@ def read(path: Path, model: Trained, settings: Settings) -> Examples:
     )
     is_label = kinds >= 0
     found = np.split(kinds[is_label], np.searchsorted(lines[is_label], np.arange(1, len(lengths))))
-    return Examples(features, found, np.asarray(lengths, dtype=np.int64))
+    return Examples(features, found, lengths)
+
+
+def _lines(path: Path, tokens: _Tokens) -> Iterator[tuple[Integers, Integers]]:
+    """The numbers of the tokens of a file, some lines at a time, and how many each line has."""
+    codes, lengths = array("q"), array("q")
+    with path.open("rb") as file:
+        for line in file:
+            found = line.replace(b"\0", b" ").split()
+            if line.endswith(b"\n"):
+                found.append(SENTENCE_END.encode())
+            codes.extend([tokens[token] for token in found])
+            lengths.append(len(found))
+            if len(codes) >= _AT_ONCE:
+                yield np.array(codes), np.array(lengths)
+                codes, lengths = array("q"), array("q")
+    if lengths:
+        yield np.array(codes), np.array(lengths)
 
 
 # In place of a label's number: a word, or a label that the model does not know.
 _WORD, _UNKNOWN = -1, -2
+# Tokens whose features are made at once, from many times their memory.
+_AT_ONCE = 500_000
 
 
-def _tokens(path: Path) -> tuple[list[bytes], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """The different tokens of a file, which of them stand in it, and how many in each line."""
-    numbers: dict[bytes, int] = {}
-    codes, lengths = array("i"), array("i")
-    with path.open("rb") as file:
-        for line in file:
-            tokens = line.replace(b"\0", b" ").split()
-            if line.endswith(b"\n"):
-                tokens.append(SENTENCE_END.encode())
-            codes.extend([numbers.setdefault(token, len(numbers)) for token in tokens])
-            lengths.append(len(tokens))
-    return list(numbers), np.array(codes, dtype=np.int32), np.array(lengths, dtype=np.int32)
+class _Tokens(dict[bytes, int]):
+    """Numbers of the tokens that have come, and what a model knows of each."""
 
+    def __init__(self, model: Trained) -> None:
+        super().__init__()
+        self._words = {word.encode(): row for row, word in enumerate(model.words)}
+        self._labels = {label.encode(): row for row, label in enumerate(model.labels())}
+        self._rows, self._kinds, self._hashes = array("q"), array("q"), array("q")
 
-def _known(names: list[bytes], model: Trained) -> tuple[Integers, Integers, npt.NDArray[np.uint64]]:
-    """For each token its row (-1 when it has none), its label or kind, and its hash."""
-    words = {word.encode(): row for row, word in enumerate(model.words)}
-    labels = {label.encode(): row for row, label in enumerate(model.labels())}
-    prefix = LABEL.encode()
-    ids = np.array([words.get(name, -1) for name in names], dtype=np.int64)
-    kinds = np.array(
-        [labels.get(name, _UNKNOWN) if name.startswith(prefix) else _WORD for name in names],
-        dtype=np.int64,
-    )
-    hashes = np.array([_hash(name) for name in names], dtype=np.uint32)
-    # fastText keeps them as signed numbers of 32 bits, which it then widens.
-    return ids, kinds, hashes.view(np.int32).astype(np.int64).view(np.uint64)
+    def __missing__(self, token: bytes) -> int:
+        self[token] = number = len(self)
+        is_label = token.startswith(LABEL.encode())
+        self._rows.append(self._words.get(token, -1))
+        self._kinds.append(self._labels.get(token, _UNKNOWN) if is_label else _WORD)
+        self._hashes.append(_hash(token))
+        return number
+
+    def known(self) -> tuple[Integers, Integers, npt.NDArray[np.uint64]]:
+        """By number: the token's row (-1 when it has none), its label or kind, and its hash."""
+        return np.array(self._rows), np.array(self._kinds), np.array(self._hashes).view(np.uint64)
 
 
 def _hash(word: bytes) -> int:
-    """FNV-1a as fastText has it, whose bytes are signed."""
+    """FNV-1a as fastText has it: of signed bytes, and a signed number of 32 bits itself."""
     value = _FNV_START
     for byte in word:
         value = ((value ^ (byte | 0xFFFFFF00 if byte > 127 else byte)) * _FNV_PRIME) & 0xFFFFFFFF
-    return value
+    return value - (1 << 32) if value >> 31 else value

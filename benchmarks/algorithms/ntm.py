@@ -23,7 +23,7 @@ _NEWS = {
     "epochs": 100,
     "mini_batch_size": 32,
     "optimizer": "adam",
-    "learning_rate": 0.01,
+    "learning_rate": 0.02,
     "encoder_layers_activation": "tanh",
     "num_patience_epochs": 100,
 }
@@ -74,14 +74,17 @@ def _news() -> list[Figure]:
     for count in (5, 10, 20):
         network, seconds = _learnt(counts, count, _NEWS)
         own = top_words(network.projection_weight.detach().numpy())
-        found: dict[str, list[list[float]]] = {"coherence": [], "uniqueness": []}
+        found: dict[str, list[float]] = {"coherence": [], "uniqueness": []}
         for seed in range(_RUNS):
             reference = top_words(_peer(counts, count, seed, 50)[0].T)
-            found["coherence"].append([bars.coherence(reference, counts)])
-            found["uniqueness"].append([float(np.mean(uniqueness(reference)))])
-        mine = {"coherence": bars.coherence(own, counts), "uniqueness": np.mean(uniqueness(own))}
+            found["coherence"].append(bars.coherence(reference, counts))
+            found["uniqueness"].append(float(np.mean(uniqueness(reference))))
+        mine = {
+            "coherence": bars.coherence(own, counts),
+            "uniqueness": float(np.mean(uniqueness(own))),
+        }
         for name, peers in found.items():
             title = f"Lee, {count} topics: {name}"
-            figures.append(Figure(title, "", [float(mine[name])], f"{seconds:.1f} s"))
-            figures.append(Figure(f"{title} of LDA", "", [one[0] for one in peers]))
+            figures.append(Figure(title, "", [mine[name]], f"{seconds:.1f} s"))
+            figures.append(Figure(f"{title} of LDA", "", peers))
     return figures
