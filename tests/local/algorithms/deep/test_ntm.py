@@ -91,8 +91,7 @@ def test_topics_of_news_are_as_coherent_and_unlike_as_those_of_lda(
         "epochs": 100,
         "mini_batch_size": 32,
         "optimizer": "adam",
-        "learning_rate": 0.02,
-        "encoder_layers_activation": "tanh",
+        "learning_rate": 0.01,
         "num_patience_epochs": 100,
     }
     job = fit(platform, NAME, channels, settings)
