@@ -23,8 +23,7 @@ _NEWS = {
     "epochs": 100,
     "mini_batch_size": 32,
     "optimizer": "adam",
-    "learning_rate": 0.02,
-    "encoder_layers_activation": "tanh",
+    "learning_rate": 0.01,
     "num_patience_epochs": 100,
 }
 
