@@ -10,7 +10,7 @@ from benchmarks.algorithms import _processes
 from benchmarks.measuring import Figure
 from datasets.canvases import canvases
 
-TRAINED, TESTED = 80, 24
+TRAINED, TESTED = 48, 12
 DIGITS = (0, 1, 2)
 SETTINGS = {
     "algorithm": "fcn",
@@ -52,7 +52,7 @@ def measure() -> list[Figure]:
 
 def _pictures(name: str, count: int, *, held_out: bool) -> dict[str, tuple[str, dict[str, bytes]]]:
     found = canvases(
-        count, side=64, digits=1, sizes=(40, 60), kinds=DIGITS, seed=0, held_out=held_out
+        count, side=64, digits=1, sizes=(46, 62), kinds=DIGITS, seed=0, held_out=held_out
     )
     return {
         name: ("image/jpeg", {f"{n}.jpg": each.jpeg() for n, each in enumerate(found)}),
