@@ -167,9 +167,11 @@ class Adam:
         scale = np.float32(1 / found.rows if self.rescale is None else self.rescale)
         for name, rule in self.rules.items():
             values: Matrix = getattr(model, name)
-            # Rows of zeros are not in memory before they are met.
-            mean = self._means.setdefault(name, np.zeros(values.shape, dtype=np.float32))
-            square = self._squares.setdefault(name, np.zeros(values.shape, dtype=np.float32))
+            if name not in self._means:
+                # Rows of zeros are not in memory before they are met.
+                self._means[name] = np.zeros(values.shape, dtype=np.float32)
+                self._squares[name] = np.zeros(values.shape, dtype=np.float32)
+            mean, square = self._means[name], self._squares[name]
             rows: Any = slice(None) if name == "bias" else found.columns
             now = values[rows]
             slope = getattr(found.parts, name) * scale + np.float32(rule.decay) * now
@@ -178,5 +180,7 @@ class Adam:
             first = np.float32(_MEAN) * mean[rows] + np.float32(1 - _MEAN) * slope
             second = np.float32(_SQUARE) * square[rows] + np.float32(1 - _SQUARE) * slope**2
             mean[rows], square[rows] = first, second
-            step = np.float32(rule.rate * correction) * first
-            values[rows] = now - step / (np.sqrt(second) + np.float32(self.eps))
+            size = np.sqrt(second, out=second)
+            size += np.float32(self.eps)
+            first *= np.float32(rule.rate * correction)
+            values[rows] = now - first / size
