@@ -1,7 +1,6 @@
 """The containers of the built-in algorithms: built, pushed, and run as SageMaker runs them."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -28,18 +27,17 @@ for name in available():
 
 
 @pytest.fixture(scope="module")
-def image(platform: LocalPlatform) -> Iterator[str]:
-    """The image of k-means, on a base that needs no registry."""
+def image(platform: LocalPlatform) -> str:
+    """The image of k-means, on a base that needs no registry; Docker keeps it for the next run."""
     images.need()
-    tag = f"test-{uuid4().hex[:8]}"
+    tag = "test"
     done = platform.smp(
         *("images", "build", "kmeans", "--base", base_image.IMAGE, "--tag", tag), seconds=900
     )
     if "bring the packages" in done.stderr:
         pytest.skip(f"The packages cannot be had from PyPI: {done.stderr[-300:]}")
     assert done.returncode == 0, done.stderr
-    yield done.stdout.strip()
-    images.docker("rmi", "--force", done.stdout.strip())
+    return done.stdout.strip()
 
 
 @pytest.fixture(scope="module")
