@@ -1,0 +1,87 @@
+"""Version 2 of the SageMaker Python SDK: its own estimators of the built-in algorithms.
+
+`python first_party.py ROLE NAME ...` trains, deploys and asks each that is named, and prints what
+they answered as one line of JSON. Nothing in it knows of the local platform.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sagemaker import IPInsights, RandomCutForest, Session
+from sagemaker.amazon.amazon_estimator import RecordSet
+from sagemaker.s3 import S3Uploader
+
+INSTANCE = {"instance_count": 1, "instance_type": "ml.m5.large"}
+RANDOM = np.random.default_rng(0)
+
+
+def served(session: Session, estimator: Any, rows: Any) -> Any:
+    """What a model answers for rows, at an endpoint that is deleted afterwards."""
+    predictor = estimator.deploy(1, "ml.m5.large", wait=False)
+    session.wait_for_endpoint(predictor.endpoint_name, poll=1)
+    answer = predictor.predict(rows)
+    predictor.delete_model()
+    predictor.delete_endpoint()
+    return answer
+
+
+def random_cut_forest(session: Session, role: str) -> dict[str, Any]:
+    """Scores of usual points and of one that is far away."""
+    points = RANDOM.normal(size=(1000, 3)).astype(np.float32)
+    estimator = RandomCutForest(
+        role=role, num_samples_per_tree=16, num_trees=50, sagemaker_session=session, **INSTANCE
+    )
+    estimator.fit(estimator.record_set(points), logs=False)
+    asked = np.concatenate([points[:5], np.full((1, 3), 30, np.float32)])
+    answer = served(session, estimator, asked)
+    return {"scores": [float(one.label["score"].float32_tensor.values[0]) for one in answer]}
+
+
+def ip_insights(session: Session, role: str) -> dict[str, Any]:
+    """Scores of users at an address of their own network, and at one of another's."""
+    lines = [
+        f"user_{user},{60 + user}.7.{first}.{last}"
+        for user in range(20)
+        for first, last in RANDOM.integers(200, size=(100, 2)).tolist()
+    ]
+    uri = f"s3://{session.default_bucket()}/sdk-v2/ipinsights/"
+    S3Uploader.upload_string_as_file_body(
+        "\n".join(lines), f"{uri}a.csv", sagemaker_session=session
+    )
+    estimator = IPInsights(
+        role=role,
+        num_entity_vectors=500,
+        vector_dim=8,
+        epochs=8,
+        learning_rate=0.02,
+        sagemaker_session=session,
+        **INSTANCE,
+    )
+    records = RecordSet(uri, num_records=len(lines), feature_dim=2, s3_data_type="S3Prefix")
+    estimator.fit(records, mini_batch_size=500, logs=False)
+    pairs = [
+        [f"user_{user}", f"{60 + user + away}.7.250.250"] for away in (0, 1) for user in (3, 9)
+    ]
+    answer = served(session, estimator, np.array(pairs))
+    return {"dot_products": [one["dot_product"] for one in answer["predictions"]]}
+
+
+ESTIMATORS: dict[str, Callable[[Session, str], dict[str, Any]]] = {
+    "randomcutforest": random_cut_forest,
+    "ipinsights": ip_insights,
+}
+
+
+def main() -> None:
+    """Do those that are named, one after another."""
+    session, role = Session(), sys.argv[1]
+    found = {name: ESTIMATORS[name](session, role) for name in sys.argv[2:]}
+    # What the SDK prints while it waits has no end of line.
+    print(f"\n{json.dumps(found)}")
+
+
+if __name__ == "__main__":
+    main()

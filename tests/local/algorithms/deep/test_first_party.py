@@ -1,0 +1,16 @@
+"""The estimators that version 2 of the SageMaker Python SDK has for the deep algorithms."""
+
+from pathlib import Path
+
+from tests.local import clients
+from tests.local.conftest import LocalPlatform
+
+
+def test_ip_insights_fits_and_predicts_unchanged(
+    platform: LocalPlatform, scientist_role: str, tmp_path: Path
+) -> None:
+    found = clients.answer(
+        platform, "sdk_v2/first_party.py", tmp_path, scientist_role, "ipinsights"
+    )
+    *own, third, fourth = found["ipinsights"]["dot_products"]
+    assert len(own) == 2 and min(own) > max(third, fourth)
