@@ -401,6 +401,7 @@ def test_a_header_is_told_as_what_it_is() -> None:
         ({"weight_decay": 10.5}, "weight_decay"),
         ({"learning_rate": 11}, "learning_rate"),
         ({"hash_size": 1}, "hash_size"),
+        ({"feature_dim": 3}, "feature_dim"),
         (
             {"num_entity_vectors": 250_000_000, "vector_dim": 128},
             "num_entity_vectors 250000000 with vector_dim 128 make a model of 119.7 GB; at most 8",
