@@ -56,12 +56,14 @@ def test_flat_neighbours_and_accuracy_are_those_of_brute_force(
 ) -> None:
     features, labels, others, truth = rows()
     reference = KNeighborsClassifier(5, algorithm="brute").fit(features, labels)
-    assert completed(job)["test:accuracy"] == pytest.approx(
-        reference.score(others, truth), abs=0.005
-    )
+    near = labels[reference.kneighbors(others)[1]]
+    # Of classes with as many votes, the one that comes first is told.
+    told = [max(row, key=row.count) for row in near.tolist()]
+    right = float(np.mean(np.array(told) == truth))
+    assert completed(job)["test:accuracy"] == pytest.approx(right, abs=0.0034)
     body = recordio.write(Table(others[:40]))
-    told = json.loads(endpoint.ask(body, RECORDIO, "application/json; verbose=true"))
-    distances = np.array([one["distances"] for one in told["predictions"]])
+    answer = json.loads(endpoint.ask(body, RECORDIO, "application/json; verbose=true"))
+    distances = np.array([one["distances"] for one in answer["predictions"]])
     expected, _ = reference.kneighbors(others[:40])
     np.testing.assert_allclose(distances, expected**2, rtol=1e-5)
 
