@@ -1,4 +1,4 @@
-"""English messages of Django and their German translations, about 900 pairs.
+"""English messages of Django and their German translations, about 800 pairs.
 
 They come with Django as catalogues of gettext, of which the compiled form is read: it is plainer.
 """
@@ -10,7 +10,9 @@ import struct
 from collections.abc import Iterator
 from functools import cache
 
-from datasets.sequences import Languages, Pair, languages
+import numpy as np
+
+from datasets.sequences import Pair
 from datasets.wheels import Wheel
 
 # Django 6 asks for a newer Python than this project's; its catalogues are read all the same.
@@ -46,20 +48,26 @@ _WORD = re.compile(r"%\(\w+\)[sd]|%[sd]|\w+|[^\w\s]")
 
 
 @cache
-def pairs() -> tuple[Pair, ...]:
-    """Every message once with its translation, both in lower case and cut into words."""
+def pairs(longest: int | None = None) -> tuple[Pair, ...]:
+    """Every message once with its translation, in lower case and cut into words, shuffled.
+
+    Args:
+        longest: leave out pairs of which a side has more words.
+    """
     paths = [f"django/{part}/locale/de/LC_MESSAGES/django.mo" for part in _PARTS]
     found: dict[str, str] = {}
     for body in WHEEL.read(*paths).values():
         for message, translation in _messages(body):
             if words := _words(message):
                 found.setdefault(words, _words(translation))
-    return tuple(found.items())
-
-
-def sentences(least: int = 1) -> Languages:
-    """The pairs with the vocabularies of the words that occur at least so often on each side."""
-    return languages(pairs(), least)
+    kept = [
+        pair
+        for pair in found.items()
+        if longest is None or max(len(side.split()) for side in pair) <= longest
+    ]
+    # The catalogues are in order of the alphabet.
+    order = np.random.default_rng(0).permutation(len(kept))
+    return tuple(kept[place] for place in order)
 
 
 def _messages(body: bytes) -> Iterator[Pair]:

@@ -1,0 +1,125 @@
+"""Sequence-to-Sequence judged by sacrebleu: sets with a rule, and translations beside copies."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import sacrebleu
+
+from algorithms.seq2seq import load, pairs
+from benchmarks.algorithms._training import Trained, trained
+from benchmarks.measuring import Figure
+from datasets import django_translations
+from datasets.sequences import Languages, Pair, languages, numbers, reversal
+
+_RECORDIO = "application/x-recordio-protobuf"
+_HELD_OUT, _CHECKED = 100, 60
+_SETTINGS = {
+    "rnn_num_hidden": 64,
+    "num_embed_source": 32,
+    "num_embed_target": 32,
+    "cnn_num_hidden": 64,
+    "learning_rate": 0.005,
+    "checkpoint_frequency_num_batches": 100,
+    "max_num_epochs": 8,
+    "beam_size": 3,
+    "optimized_metric": "bleu",
+}
+_KINDS: Mapping[str, Mapping[str, Any]] = {
+    "recurrent": {},
+    "convolutional": {
+        "encoder_type": "cnn",
+        "decoder_type": "cnn",
+        "num_layers_encoder": 2,
+        "num_layers_decoder": 2,
+        "learning_rate": 0.002,
+        "max_num_epochs": 12,
+    },
+}
+_TRANSLATION = {
+    **_SETTINGS,
+    "rnn_num_hidden": 128,
+    "num_embed_source": 64,
+    "num_embed_target": 64,
+    "learning_rate": 0.003,
+    "batch_size": 16,
+    "max_num_epochs": 30,
+    "checkpoint_threshold": 10,
+    "embed_dropout_source": 0.3,
+    "embed_dropout_target": 0.3,
+    "rnn_decoder_hidden_dropout": 0.3,
+}
+
+
+def measure() -> list[Figure]:
+    """BLEU of held-out sentences, perplexity, processor time and pairs a second."""
+    found = []
+    for kind, settings in _KINDS.items():
+        for name, some in (("reversal", reversal(4160)), ("numbers in words", numbers(4160))):
+            with _fitted(some, {**_SETTINGS, **settings}) as job:
+                title = f"{name}, {kind}"
+                found += [
+                    Figure(f"{title}: BLEU", "", [_judged(job, some)], "goal: 0.9"),
+                    Figure(f"{title}: training", "s", [job.seconds], _speed(job)),
+                ]
+    return [*found, *_translated()]
+
+
+def _translated() -> list[Figure]:
+    some = languages(django_translations.pairs(20))
+    held_out, learnt = some.pairs[-_HELD_OUT:], some.pairs[:-_HELD_OUT]
+    wanted = [target for _, target in held_out]
+    with _fitted(some, _TRANSLATION) as job:
+        told = re.findall(r"Validation-perplexity=(\S+)", job.log)
+        return [
+            Figure("translations: BLEU", "", [_judged(job, some)], "goal: above copies"),
+            Figure("translations: BLEU of copies", "", [_bleu([s for s, _ in held_out], wanted)]),
+            Figure("translations: perplexity", "", [min(map(float, told))], f"first {told[0]}"),
+            Figure("translations: perplexity by frequency", "", [_frequency(learnt, held_out)]),
+            Figure("translations: training", "s", [job.seconds], _speed(job)),
+        ]
+
+
+def _fitted(some: Languages, settings: Mapping[str, Any]) -> AbstractContextManager[Trained]:
+    """A job that sees all but the last pairs; those before them are for its checks."""
+    numbered = some.numbers(some.pairs[:-_HELD_OUT])
+    train, validation = (
+        pairs.write([{"source": source, "target": target} for source, target in part])
+        for part in (numbered[:-_CHECKED], numbered[-_CHECKED:])
+    )
+    channels = {
+        "train": (_RECORDIO, {"train.rec": train}),
+        "validation": (_RECORDIO, {"val.rec": validation}),
+        "vocab": ("application/json", some.vocabularies()),
+    }
+    return trained("seq2seq", channels, settings)
+
+
+def _judged(job: Trained, some: Languages) -> float:
+    held_out = some.pairs[-_HELD_OUT:]
+    written = load(job.model).write([source for source, _ in some.numbers(held_out)])
+    texts = [" ".join(some.target[word] for word in each.words) for each in written]
+    return _bleu(texts, [target for _, target in held_out])
+
+
+def _bleu(written: Sequence[str], wanted: Sequence[str]) -> float:
+    found = sacrebleu.corpus_bleu(written, [wanted], tokenize="none", force=True)
+    return float(found.score) / 100
+
+
+def _frequency(learnt: Sequence[Pair], held_out: Sequence[Pair]) -> float:
+    """The perplexity of held-out translations for whoever knows only how frequent words are."""
+    counts = Counter(word for _, target in learnt for word in [*target.split(), "</s>"])
+    words = [word for _, target in held_out for word in [*target.split(), "</s>"]]
+    total = counts.total() + len(counts.keys() | set(words))
+    return math.exp(-sum(math.log((counts[word] + 1) / total) for word in words) / len(words))
+
+
+def _speed(job: Trained) -> str:
+    speeds = sorted(float(found) for found in re.findall(r"Speed: (\S+) samples/sec", job.log))
+    return f"{speeds[len(speeds) // 2]:,.0f} pairs/s" if speeds else ""
