@@ -90,7 +90,7 @@ class _Training:
     def run(self) -> None:
         """Train until a limit is reached, checks see no progress, or the platform says stop."""
         checked = 0
-        while not self._through():
+        while not (self._through() or self._enough()):
             for batch in self._train.batches(
                 self._settings["batch_size"], self._width, self._random
             ):
@@ -102,19 +102,18 @@ class _Training:
                     break
             else:
                 self._epoch += 1
-                continue
-            break
         if checked < self._batches and not self._job.stopping:
             self._check()
         if self._weights:
             self._network.load_state_dict(self._weights)
 
     def _through(self) -> bool:
+        """Whether there have been as many epochs as there may be."""
         most = self._settings.get("max_num_epochs")
         return most is not None and self._epoch >= most
 
     def _enough(self) -> bool:
-        """Whether training ends within an epoch."""
+        """Whether training ends, also within an epoch."""
         stuck = (
             self._without >= self._settings["checkpoint_threshold"]
             and self._epoch >= self._settings["min_num_epochs"]
@@ -222,7 +221,7 @@ class _Training:
                 torch.from_numpy(batch.source).to(device),
                 torch.from_numpy(batch.lengths).to(device),
                 self._settings["beam_size"],
-                self.lengths.longest(int(batch.lengths.max())),
+                [self.lengths.longest(length) for length in batch.lengths.tolist()],
             )
             written += [each.words for each in found]
             wanted += [row[(row != PADDING) & (row != END)].tolist() for row in batch.after]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MODEL_FILE = "seq2seq-model.safetensors"
 FORMAT = "sagemaker-platform/seq2seq"
 FORMAT_VERSION = 1
+_SLACK = 1.2
 # So many sentences are written at a time.
 _ROWS = 64
 _FORMS = {
@@ -40,21 +41,26 @@ _FORMS = {
 
 @dataclass(frozen=True)
 class Lengths:
-    """How long the written sentence may be, by the length of its source."""
+    """How long a written sentence may be, by the length of its source."""
 
-    ratio: float
-    """The largest one of training."""
+    seen: Sequence[int]
+    """The longest target of training whose source had so many words (from 1 on) or less."""
 
     most: int
 
     @classmethod
-    def of(cls, seen: Pairs, most: int) -> Lengths:
+    def of(cls, learnt: Pairs, most: int) -> Lengths:
         """Of pairs that were learnt from."""
-        return cls(float((seen.target.lengths / seen.source.lengths).max()), most)
+        longest = np.zeros(learnt.source.lengths.max(), dtype=np.int64)
+        np.maximum.at(longest, learnt.source.lengths - 1, learnt.target.lengths)
+        return cls(np.maximum.accumulate(longest).tolist(), most)
 
     def longest(self, source: int) -> int:
-        """How many words may be written, with the sign of the end."""
-        return min(self.most, math.ceil(self.ratio * source)) + 1
+        """How many words may be written, with the sign of the end: a fifth more than was seen."""
+        known = min(source, len(self.seen))
+        # Sources longer than all of training are answered in proportion.
+        words = math.ceil(_SLACK * max(self.seen[known - 1], 1) * source / known)
+        return min(self.most, words) + 1
 
 
 def save(
@@ -150,7 +156,7 @@ class Model:
                 torch.from_numpy(side.padded(rows)).to(self._device),
                 torch.from_numpy(lengths).to(self._device),
                 self._beam,
-                self._lengths.longest(int(lengths.max())),
+                [self._lengths.longest(length) for length in lengths.tolist()],
             )
             for row, each in zip(rows.tolist(), found, strict=True):
                 written[row] = each
@@ -162,7 +168,7 @@ class Model:
             found = []
             for number, message in enumerate(recordio.frames(request.body, name), 1):
                 where = f"{name}, record {number}"
-                record = pairs.parsed(message, where)
+                record = recordio.parse(message, where)
                 words = pairs.words(record, pairs.SOURCE, len(self._source), where)
                 found.append(_Sentence(words.tolist()))
             return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,22 +25,24 @@ SOURCE, TARGET = "source", "target"
 _FORM = Form((content.RECORDIO,))
 
 Numbers = npt.NDArray[np.int64]
+Sentence = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Side:
     """The sentences of one language, one after another, and where each starts."""
 
-    words: npt.NDArray[np.int32]
+    words: Sentence
     starts: Numbers
     """One more than there are sentences."""
 
     @classmethod
-    def of(cls, sentences: Sequence[npt.NDArray[np.int32]]) -> Side:
+    def of(cls, sentences: Iterable[Sentence]) -> Side:
         """Hold these sentences."""
-        lengths = [len(sentence) for sentence in sentences]
-        words = np.concatenate(sentences) if sentences else np.empty(0, dtype=np.int32)
-        return cls(words, np.cumsum([0, *lengths], dtype=np.int64))
+        gathered = _Gathered()
+        for sentence in sentences:
+            gathered.add(sentence)
+        return gathered.side()
 
     @property
     def lengths(self) -> Numbers:
@@ -49,7 +52,7 @@ class Side:
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    def __getitem__(self, row: int) -> npt.NDArray[np.int32]:
+    def __getitem__(self, row: int) -> Sentence:
         return self.words[self.starts[row] : self.starts[row + 1]]
 
     def padded(self, rows: Numbers, before: int | None = None, after: int | None = None) -> Numbers:
@@ -65,6 +68,23 @@ class Side:
             if after is not None:
                 found[place, first + len(sentence)] = after
         return found
+
+
+class _Gathered:
+    """Sentences as they come, which take little more memory than their words."""
+
+    def __init__(self) -> None:
+        self._words, self._starts = array("i"), array("q", [0])
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def add(self, sentence: Sentence) -> None:
+        self._words.frombytes(sentence.astype(np.intc).tobytes())
+        self._starts.append(len(self._words))
+
+    def side(self) -> Side:
+        return Side(np.array(self._words, dtype=np.int32), np.array(self._starts, dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -151,45 +171,29 @@ class Reader:
             FormatError: A file is corrupt, or a word has no place in its vocabulary.
         """
         _FORM.content_type(channel)
-        sources: list[npt.NDArray[np.int32]] = []
-        targets: list[npt.NDArray[np.int32]] = []
-        empty = 0
+        sources, targets, empty = _Gathered(), _Gathered(), 0
         for path in channel.files():
             title = channel.title(path)
             for number, message in enumerate(recordio.frames(path.read_bytes(), title), 1):
                 where = f"{title}, record {number}"
-                record = parsed(message, where)
+                record = recordio.parse(message, where)
                 source = words(record, SOURCE, self.source_words, where)[: self.source_length]
                 target = words(record, TARGET, self.target_words, where)[: self.target_length]
                 if len(source) and len(target):
-                    sources.append(source)
-                    targets.append(target)
+                    sources.add(source)
+                    targets.add(target)
                 else:
                     empty += 1
         if empty:
             log.warning(
                 "Channel %s: %d records with an empty sentence are left out", channel.name, empty
             )
-        if not sources:
+        if not len(sources):
             raise FormatError(f"channel {channel.name} holds no pair of sentences with words")
-        return Pairs(Side.of(sources), Side.of(targets))
+        return Pairs(sources.side(), targets.side())
 
 
-def parsed(message: memoryview, where: str) -> Any:
-    """A Record message.
-
-    Raises:
-        FormatError: The message is none.
-    """
-    from google.protobuf.message import DecodeError
-
-    try:
-        return record_class().FromString(bytes(message))
-    except DecodeError:
-        raise FormatError(f"{where}: not a protobuf Record") from None
-
-
-def words(record: Any, feature: str, known: int, where: str) -> npt.NDArray[np.int32]:
+def words(record: Any, feature: str, known: int, where: str) -> Sentence:
     """The words of a sentence, without the signs of its beginning and end and without padding.
 
     Raises:

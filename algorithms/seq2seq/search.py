@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,9 @@ class Found:
     attention: Any
 
 
-def search(network: Network, source: Any, lengths: Any, beam: int, longest: int) -> list[Found]:
+def search(
+    network: Network, source: Any, lengths: Any, beam: int, longest: Sequence[int]
+) -> list[Found]:
     """Write the sentence for each row of a matrix of words.
 
     Candidates are ranked by the mean log odds of their words (length penalty with alpha 1, beta 0,
@@ -32,13 +35,15 @@ def search(network: Network, source: Any, lengths: Any, beam: int, longest: int)
         source: the sentences to write anew; none is empty.
         lengths: how many words each has.
         beam: how many candidates of each are kept.
-        longest: how many words may be written at most.
+        longest: how many words may be written for each at most, with the sign of the end.
     """
     with torch.inference_mode():
         return _search(network, source, lengths, beam, longest)
 
 
-def _search(network: Network, source: Any, lengths: Any, beam: int, longest: int) -> list[Found]:
+def _search(
+    network: Network, source: Any, lengths: Any, beam: int, longest: Sequence[int]
+) -> list[Found]:
     rows, device = len(source), source.device
     encoded = network.encode(source, lengths).repeated(beam)
     prepared = network.decoder.prepare(encoded)
@@ -51,10 +56,14 @@ def _search(network: Network, source: Any, lengths: Any, beam: int, longest: int
     sizes = torch.zeros((rows, beam), device=device)
     ended = torch.zeros((rows, beam), dtype=torch.bool, device=device)
     steps: list[tuple[Any, Any, Any]] = []
-    for _ in range(longest):
+    most = torch.tensor(longest, device=device)[:, None]
+    for step in range(1, max(longest) + 1):
         odds, state, shares = network.next(words.reshape(-1), state, encoded, prepared)
         odds = odds.view(rows, beam, -1)
-        odds[ended] = -math.inf
+        # What is as long as it may be can only end; what has ended can only stay as it is.
+        end = torch.where(ended, -math.inf, odds[..., END])
+        odds[ended | (most == step)] = -math.inf
+        odds[..., END] = end
         odds[..., PADDING] = torch.where(ended, 0.0, -math.inf)
         totals = scores[..., None] + odds
         longer = sizes + (~ended).to(sizes.dtype)
@@ -69,10 +78,7 @@ def _search(network: Network, source: Any, lengths: Any, beam: int, longest: int
         if bool(ended.all()):
             break
         state = [each[places] for each in state]
-    means = scores / sizes.clamp(min=1)
-    # One that was cut off is taken only where none has ended.
-    best = torch.where(ended, means, means - 1e9).argmax(dim=1)
-    return _followed_back(steps, best, lengths)
+    return _followed_back(steps, (scores / sizes).argmax(dim=1), lengths)
 
 
 def _followed_back(steps: list[tuple[Any, Any, Any]], best: Any, lengths: Any) -> list[Found]:

@@ -163,7 +163,7 @@ def _sparse(body: bytes, name: str, before: int) -> Table | None:
 def _spans(message: bytes) -> tuple[slice, slice | None] | None:
     """Where the float32 values of the features and of the label lie in a plain dense message."""
     try:
-        record = _parse(message, "")
+        record = parse(message, "")
     except FormatError:
         # The general reader says so with the place.
         return None
@@ -217,7 +217,12 @@ def _inside(message: bytes, span: slice, wanted: int) -> slice | None:
     return found
 
 
-def _parse(message: bytes | memoryview, where: str) -> Any:
+def parse(message: bytes | memoryview, where: str) -> Any:
+    """The Record of a message.
+
+    Raises:
+        FormatError: The message, which is at this place, is none.
+    """
     from google.protobuf.message import DecodeError
 
     try:
@@ -232,7 +237,7 @@ def _general(body: bytes, name: str, before: int, offset: int) -> Table:
     kind: bool | None = None
     for number, message in enumerate(frames(body, name, before, offset), 1):
         where = f"{name}, record {before + number}"
-        record = _parse(message, where)
+        record = parse(message, where)
         if _FEATURES not in record.features:
             raise FormatError(f"{where}: has no feature 'values'")
         values, keys, width = _tensor(record.features[_FEATURES], f"{where}, feature 'values'")

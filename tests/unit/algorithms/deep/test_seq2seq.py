@@ -364,7 +364,7 @@ def test_training_ends_after_checks_without_progress(
     assert len(values(job.log, "perplexity")) == 3
     assert "has not improved for 2 of 2 checkpoints" in job.log
     job = fitted(new_job, checkpoint_threshold=2, min_num_epochs=1, **often)
-    assert len(values(job.log, "perplexity")) == 7
+    assert len(values(job.log, "perplexity")) == 6
 
 
 def test_the_rate_falls_where_checks_see_no_progress(
@@ -440,7 +440,7 @@ def test_the_beam_of_the_job_is_that_of_its_model(
     beams = []
     real = search
 
-    def watched(network: Any, source: Any, lengths: Any, beam: int, longest: int) -> Any:
+    def watched(network: Any, source: Any, lengths: Any, beam: int, longest: Any) -> Any:
         beams.append(beam)
         return real(network, source, lengths, beam, longest)
 

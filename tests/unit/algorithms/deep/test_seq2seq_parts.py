@@ -290,7 +290,7 @@ GARDEN_PATH = {
 
 def written(chain: Chain, beam: int, longest: int = 5) -> list[int]:
     net: Any = chain
-    found = search(net, torch.tensor([[4, 4]]), torch.tensor([2]), beam, longest)
+    found = search(net, torch.tensor([[4, 4]]), torch.tensor([2]), beam, [longest])
     return found[0].words
 
 
@@ -301,16 +301,16 @@ def test_a_beam_finds_the_likelier_sentence_that_begins_worse() -> None:
         assert written(chain, beam) == [5, 6]
 
 
-def test_a_search_is_cut_off_at_its_longest_and_prefers_what_has_ended() -> None:
+def test_a_sentence_ends_where_it_is_as_long_as_it_may_be() -> None:
     endless = Chain({BEGIN: {4: 0.9, 5: 0.1}, 4: {4: 0.99, END: 0.01}, 5: {END: 1.0}})
-    assert written(endless, 1, longest=3) == [4, 4, 4]
+    assert written(endless, 1, longest=3) == [4, 4]
     assert written(endless, 2, longest=3) == [5]
 
 
 def test_a_search_follows_attention_and_gives_each_row_its_own() -> None:
     net: Any = Chain(GARDEN_PATH)
     lengths = torch.tensor([2, 3])
-    found = search(net, torch.tensor([[4, 4, 0], [4, 5, 6]]), lengths, 2, 5)
+    found = search(net, torch.tensor([[4, 4, 0], [4, 5, 6]]), lengths, 2, [5, 4])
     assert [each.words for each in found] == [[5, 6], [5, 6]]
     assert found[0].attention.tolist() == [[0, 0], [1, 0]]
     assert found[1].attention.shape == (2, 3)
@@ -320,16 +320,20 @@ def test_a_search_in_a_batch_gives_what_it_gives_alone() -> None:
     net = network()
     pairs = some_pairs((2, 2), (6, 2), (4, 2))
     source, lengths, _ = tensors(pairs)
-    together = search(net, source, lengths, 4, 6)
+    longest = [3, 6, 4]
+    together = search(net, source, lengths, 4, longest)
     for row, each in enumerate(together):
-        (alone,) = search(net, source[row : row + 1, : lengths[row]], lengths[row : row + 1], 4, 6)
+        (alone,) = search(
+            net, source[row : row + 1, : lengths[row]], lengths[row : row + 1], 4, [longest[row]]
+        )
         assert alone.words == each.words
         assert np.allclose(alone.attention, each.attention, atol=1e-5)
 
 
 def test_written_sentences_are_as_long_as_those_of_training_allow() -> None:
-    lengths = Lengths.of(some_pairs((4, 6), (3, 3)), 10)
-    assert [lengths.longest(size) for size in (1, 4, 5, 100)] == [3, 7, 9, 11]
+    lengths = Lengths.of(some_pairs((4, 5), (2, 10), (3, 4)), 30)
+    assert lengths.seen == [0, 10, 10, 10]
+    assert [lengths.longest(size) for size in (1, 2, 4, 8, 100)] == [3, 13, 13, 25, 31]
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.2, 0.9, 1.0])
