@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class Side:
             gathered.add(sentence)
         return gathered.side()
 
-    @property
+    @cached_property
     def lengths(self) -> Numbers:
         """How many words each sentence has."""
         return np.diff(self.starts)
