@@ -26,7 +26,7 @@ _SETTINGS = {
     "cnn_num_hidden": 64,
     "learning_rate": 0.005,
     "checkpoint_frequency_num_batches": 100,
-    "max_num_epochs": 8,
+    "max_num_epochs": 5,
     "beam_size": 3,
     "optimized_metric": "bleu",
 }
@@ -38,7 +38,7 @@ _KINDS: Mapping[str, Mapping[str, Any]] = {
         "num_layers_encoder": 2,
         "num_layers_decoder": 2,
         "learning_rate": 0.002,
-        "max_num_epochs": 12,
+        "max_num_epochs": 8,
     },
 }
 _TRANSLATION = {
@@ -48,7 +48,7 @@ _TRANSLATION = {
     "num_embed_target": 64,
     "learning_rate": 0.003,
     "batch_size": 16,
-    "max_num_epochs": 30,
+    "max_num_epochs": 16,
     "checkpoint_threshold": 10,
     "embed_dropout_source": 0.3,
     "embed_dropout_target": 0.3,
