@@ -308,6 +308,12 @@ def test_trees_of_several_hosts_score_as_those_of_one() -> None:
     )
 
 
+def test_each_tree_has_cuts_of_its_own() -> None:
+    rows, (points, _) = usual(32)[None], planted()
+    first, second = (forest.Forest(rows, [number]).totals(points) for number in (0, 1))
+    assert (first != second).mean() > 0.9
+
+
 @pytest.fixture(scope="module")
 def model() -> module.Model:
     return module.Model(usual(800).reshape(50, 16, 3))
