@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sagemaker import IPInsights, RandomCutForest, Session
+from sagemaker import LDA, FactorizationMachines, IPInsights, RandomCutForest, Session
 from sagemaker.amazon.amazon_estimator import RecordSet
 from sagemaker.s3 import S3Uploader
 
@@ -69,8 +69,47 @@ def ip_insights(session: Session, role: str) -> dict[str, Any]:
     return {"dot_products": [one["dot_product"] for one in answer["predictions"]]}
 
 
+def factorization_machines(session: Session, role: str) -> dict[str, Any]:
+    """Whether two signs are the same, which no linear model can tell."""
+    signs = RANDOM.choice([-1, 1], size=(400, 2)).astype(np.float32)
+    labels = (signs[:, 0] == signs[:, 1]).astype(np.float32)
+    estimator = FactorizationMachines(
+        role=role,
+        num_factors=2,
+        predictor_type="binary_classifier",
+        epochs=30,
+        factors_lr=0.05,
+        factors_init_sigma=0.1,
+        sagemaker_session=session,
+        **INSTANCE,
+    )
+    records = estimator.record_set(signs, labels=labels)
+    estimator.fit(records, mini_batch_size=100, logs=False)
+    answer = served(session, estimator, signs[:50])
+    found = [one.label["predicted_label"].float32_tensor.values[0] for one in answer]
+    return {"right": float((np.array(found) == labels[:50]).mean())}
+
+
+def lda(session: Session, role: str) -> dict[str, Any]:
+    """Documents of which each has the words of one of two topics."""
+    chosen = np.arange(200) % 2
+    topics = np.repeat(np.eye(2), 3, axis=1) / 3
+    counts = RANDOM.multinomial(30, topics[chosen]).astype(np.float32)
+    estimator = LDA(role=role, num_topics=2, sagemaker_session=session, **INSTANCE)
+    estimator.fit(estimator.record_set(counts), mini_batch_size=200, logs=False)
+    answer = served(session, estimator, counts[:50])
+    mixtures = np.array([one.label["topic_mixture"].float32_tensor.values for one in answer])
+    together = mixtures.argmax(axis=1) == mixtures[0].argmax()
+    return {
+        "right": float((together == (chosen[:50] == chosen[0])).mean()),
+        "sums": mixtures.sum(axis=1).tolist(),
+    }
+
+
 ESTIMATORS: dict[str, Callable[[Session, str], dict[str, Any]]] = {
     "randomcutforest": random_cut_forest,
+    "factorization-machines": factorization_machines,
+    "lda": lda,
     "ipinsights": ip_insights,
 }
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.local import clients
 from tests.local.conftest import LocalPlatform
 
@@ -14,3 +16,12 @@ def test_random_cut_forest_fits_and_predicts_unchanged(
     )
     *usual, far = found["randomcutforest"]["scores"]
     assert len(usual) == 5 and far > max(usual) > 0
+
+
+def test_factorization_machines_and_lda_fit_and_predict_unchanged(
+    platform: LocalPlatform, scientist_role: str, tmp_path: Path
+) -> None:
+    names = ("factorization-machines", "lda")
+    found = clients.answer(platform, "sdk_v2/first_party.py", tmp_path, scientist_role, *names)
+    assert [found[name]["right"] for name in names] == [1, 1]
+    assert found["lda"]["sums"] == pytest.approx([1] * 50, abs=1e-5)
