@@ -45,9 +45,9 @@ class Plan:
     early_stopping_patience: int | None = None
 
 
-def epoch_windows(points: int, window: int, mini_batch_size: int) -> int:
-    """How many windows of so many points make an epoch: each point is in one of them on average."""
-    return max(math.ceil(points / window), STEPS * mini_batch_size)
+def epoch_windows(points: int, prediction_length: int, mini_batch_size: int) -> int:
+    """How many windows make an epoch: each point is forecast in one of them on average."""
+    return max(math.ceil(points / prediction_length), STEPS * mini_batch_size)
 
 
 class Share:
@@ -90,8 +90,7 @@ class Fitting:
         self._optimizer = torch.optim.Adam(
             network.parameters(), lr=plan.learning_rate, weight_decay=_WEIGHT_DECAY
         )
-        span = network.context_length + network.prediction_length
-        self._drawn = epoch_windows(share.points, span, plan.mini_batch_size)
+        self._drawn = epoch_windows(share.points, network.prediction_length, plan.mini_batch_size)
 
     def run(self) -> float:
         """Train, leave the best parameters in the network, and give their loss.

@@ -30,7 +30,7 @@ WAVES = {
     "time_freq": "H",
     "context_length": 48,
     "prediction_length": DAY,
-    "epochs": 20,
+    "epochs": 7,
     "mini_batch_size": 16,
     "learning_rate": 0.005,
     "likelihood": "gaussian",

@@ -113,7 +113,7 @@ def test_the_log_tells_what_the_catalogue_looks_for(new_job: NewJob) -> None:
     assert metric(job, "train:final_loss") == [min(losses)]
     assert metric(job, "train:progress") == [pytest.approx(100 / 3, abs=0.01), 66.6667, 100]
     assert len(metric(job, "train:throughput")) == 3
-    assert len(metric(job, "train:loss:batch")) == 6
+    assert len(metric(job, "train:loss:batch")) == 9
     (mean,) = metric(job, "test:mean_wQuantileLoss")
     told = dict(re.findall(r"#test_score \(algo-1, (.+)\): (\S+)", job.log))
     assert list(told) == [
@@ -132,7 +132,7 @@ def test_a_season_is_learnt_and_forecast(new_job: NewJob) -> None:
     data = rows(12, 90)
     past = [{**one, "target": one["target"][:-LENGTH]} for one in data]
     job = trained(
-        new_job(NAME), past, data, epochs=25, learning_rate=0.01, num_cells=16, context_length=10
+        new_job(NAME), past, data, epochs=8, learning_rate=0.01, num_cells=16, context_length=10
     )
     truth = np.array([one["target"][-LENGTH:] for one in data])
     predictions = ask(job, {"instances": past})["predictions"]
@@ -179,8 +179,8 @@ def test_how_it_is_trained_makes_another_model(new_job: NewJob, change: dict[str
 
 def test_smaller_batches_make_more_steps_of_a_pass(new_job: NewJob) -> None:
     steps = [trained(new_job(NAME), mini_batch_size=size).log.count("batch=") for size in (2, 8)]
-    # 360 points are 36 windows of 10: 18 batches of 2, yet no less than 10 of 8.
-    assert steps == [4, 2]
+    # 360 points are 90 times 4 to forecast: 45 batches of 2 or 12 of 8, each fifth of them told.
+    assert steps == [9, 3]
 
 
 def test_training_ends_early_when_nothing_improves(new_job: NewJob) -> None:
@@ -236,7 +236,7 @@ def test_a_feature_that_changes_with_time_is_followed(new_job: NewJob) -> None:
         target = (1 + 4 * feature + 0.05 * random.normal(size=60)).tolist()
         data.append({"start": START, "target": target, "dynamic_feat": [feature.tolist()]})
     job = trained(
-        new_job(NAME), data, epochs=20, learning_rate=0.02, num_cells=16, num_dynamic_feat=1
+        new_job(NAME), data, epochs=10, learning_rate=0.02, num_cells=16, num_dynamic_feat=1
     )
     body = {"start": START, "target": data[0]["target"]}
     asked = [
@@ -268,6 +268,27 @@ def test_a_category_tells_series_apart(new_job: NewJob) -> None:
     asked = [{"start": START, "target": [1.0] * 8, "cat": [i, 0]} for i in range(2)]
     low, high = (one["mean"] for one in ask(job, {"instances": asked})["predictions"])
     assert np.mean(low) < 2 < np.mean(high)
+
+
+def test_a_season_longer_than_the_context_is_seen_by_its_lag(new_job: NewJob) -> None:
+    # Months that come again after a year, each series in a way of its own.
+    random = np.random.default_rng(0)
+    years = 1 + random.random((20, 12))
+    data = [{"start": START, "target": [*np.tile(year, 5)]} for year in years]
+    job = trained(
+        new_job(NAME),
+        data,
+        data,
+        time_freq="M",
+        context_length=3,
+        epochs=9,
+        learning_rate=0.02,
+        num_cells=16,
+        likelihood="deterministic-L1",
+    )
+    assert 12 in stored(job)["lags"]
+    # Who sees three months only cannot tell the next ones better than by their mean.
+    assert metric(job, "test:RMSE")[0] < 0.4 * years.std()
 
 
 @pytest.mark.parametrize("word", ["ignore", ""])

@@ -197,5 +197,5 @@ def test_scores_of_parts_add_up() -> None:
 
 
 def test_an_epoch_is_a_pass_over_the_points_of_ten_steps_at_least() -> None:
-    assert epoch_windows(points=100_000, window=100, mini_batch_size=32) == 1000
-    assert epoch_windows(points=400, window=100, mini_batch_size=32) == 320
+    assert epoch_windows(points=100_000, prediction_length=100, mini_batch_size=32) == 1000
+    assert epoch_windows(points=400, prediction_length=100, mini_batch_size=32) == 320
