@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sagemaker import LDA, FactorizationMachines, IPInsights, RandomCutForest, Session
+from sagemaker import LDA, NTM, FactorizationMachines, IPInsights, RandomCutForest, Session
 from sagemaker.amazon.amazon_estimator import RecordSet
 from sagemaker.s3 import S3Uploader
 
@@ -90,15 +90,16 @@ def factorization_machines(session: Session, role: str) -> dict[str, Any]:
     return {"right": float((np.array(found) == labels[:50]).mean())}
 
 
-def lda(session: Session, role: str) -> dict[str, Any]:
+def topics_told(
+    session: Session, estimator: Any, output: str, documents: int, batch: int
+) -> dict[str, Any]:
     """Documents of which each has the words of one of two topics."""
-    chosen = np.arange(200) % 2
+    chosen = np.arange(documents) % 2
     topics = np.repeat(np.eye(2), 3, axis=1) / 3
     counts = RANDOM.multinomial(30, topics[chosen]).astype(np.float32)
-    estimator = LDA(role=role, num_topics=2, sagemaker_session=session, **INSTANCE)
-    estimator.fit(estimator.record_set(counts), mini_batch_size=200, logs=False)
+    estimator.fit(estimator.record_set(counts), mini_batch_size=batch, logs=False)
     answer = served(session, estimator, counts[:50])
-    mixtures = np.array([one.label["topic_mixture"].float32_tensor.values for one in answer])
+    mixtures = np.array([one.label[output].float32_tensor.values for one in answer])
     together = mixtures.argmax(axis=1) == mixtures[0].argmax()
     return {
         "right": float((together == (chosen[:50] == chosen[0])).mean()),
@@ -106,10 +107,30 @@ def lda(session: Session, role: str) -> dict[str, Any]:
     }
 
 
+def lda(session: Session, role: str) -> dict[str, Any]:
+    """Two topics, by their moments."""
+    estimator = LDA(role=role, num_topics=2, sagemaker_session=session, **INSTANCE)
+    return topics_told(session, estimator, "topic_mixture", documents=200, batch=200)
+
+
+def ntm(session: Session, role: str) -> dict[str, Any]:
+    """Two topics, by an encoder and a decoder."""
+    estimator = NTM(
+        role=role,
+        num_topics=2,
+        epochs=50,
+        num_patience_epochs=10,
+        sagemaker_session=session,
+        **INSTANCE,
+    )
+    return topics_told(session, estimator, "topic_weights", documents=400, batch=50)
+
+
 ESTIMATORS: dict[str, Callable[[Session, str], dict[str, Any]]] = {
     "randomcutforest": random_cut_forest,
     "factorization-machines": factorization_machines,
     "lda": lda,
+    "ntm": ntm,
     "ipinsights": ip_insights,
 }
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.local import clients
 from tests.local.conftest import LocalPlatform
 
@@ -14,3 +16,11 @@ def test_ip_insights_fits_and_predicts_unchanged(
     )
     *own, third, fourth = found["ipinsights"]["dot_products"]
     assert len(own) == 2 and min(own) > max(third, fourth)
+
+
+def test_the_estimator_of_the_neural_topic_model_fits_and_predicts_unchanged(
+    platform: LocalPlatform, scientist_role: str, tmp_path: Path
+) -> None:
+    found = clients.answer(platform, "sdk_v2/first_party.py", tmp_path, scientist_role, "ntm")
+    assert found["ntm"]["right"] >= 0.95
+    assert found["ntm"]["sums"] == pytest.approx([1] * 50, abs=1e-5)
