@@ -1,7 +1,8 @@
 """Version 2 of the SageMaker Python SDK: its own estimators of the built-in algorithms.
 
 `python first_party.py ROLE NAME ...` trains, deploys and asks each that is named, and prints what
-they answered as one line of JSON. Nothing in it knows of the local platform.
+they answered as one line of JSON. Nothing in it knows of the local platform. KMeans and
+LinearLearner are in estimators.py.
 """
 
 import json
@@ -10,12 +11,26 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sagemaker import LDA, NTM, FactorizationMachines, IPInsights, RandomCutForest, Session
+from sagemaker import (
+    KNN,
+    LDA,
+    NTM,
+    PCA,
+    FactorizationMachines,
+    IPInsights,
+    RandomCutForest,
+    Session,
+)
 from sagemaker.amazon.amazon_estimator import RecordSet
 from sagemaker.s3 import S3Uploader
 
 INSTANCE = {"instance_count": 1, "instance_type": "ml.m5.large"}
 RANDOM = np.random.default_rng(0)
+# Three clouds of points, whose spread is along the last feature above all.
+CLOUDS = np.repeat([0, 1, 2], 60)
+CENTERS = np.array([[0, 0, 0], [4, 0, 9], [0, 4, 20]])
+NOISE = np.random.default_rng(1).normal(0, 0.3, size=(180, 3))
+POINTS = (CENTERS[CLOUDS] + NOISE).astype(np.float32)
 
 
 def served(session: Session, estimator: Any, rows: Any) -> Any:
@@ -126,7 +141,37 @@ def ntm(session: Session, role: str) -> dict[str, Any]:
     return topics_told(session, estimator, "topic_weights", documents=400, batch=50)
 
 
+def numbers(answer: Any, name: str) -> list[list[float]]:
+    """What each record of an answer has under a name."""
+    return [list(record.label[name].float32_tensor.values) for record in answer]
+
+
+def pca(session: Session, role: str) -> dict[str, Any]:
+    """Where a point of each cloud lies along two components."""
+    estimator = PCA(role=role, num_components=2, sagemaker_session=session, **INSTANCE)
+    estimator.fit(estimator.record_set(POINTS), logs=False)
+    return {"projections": numbers(served(session, estimator, POINTS[::60]), "projection")}
+
+
+def knn(session: Session, role: str) -> dict[str, Any]:
+    """The labels that the neighbours of a point of each cloud have."""
+    estimator = KNN(
+        role=role,
+        k=3,
+        sample_size=180,
+        predictor_type="classifier",
+        index_type="faiss.IVFFlat",
+        sagemaker_session=session,
+        **INSTANCE,
+    )
+    records = estimator.record_set(POINTS, labels=CLOUDS.astype(np.float32))
+    estimator.fit(records, logs=False)
+    return {"labels": numbers(served(session, estimator, POINTS[::60]), "predicted_label")}
+
+
 ESTIMATORS: dict[str, Callable[[Session, str], dict[str, Any]]] = {
+    "pca": pca,
+    "knn": knn,
     "randomcutforest": random_cut_forest,
     "factorization-machines": factorization_machines,
     "lda": lda,

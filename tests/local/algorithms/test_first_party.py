@@ -25,3 +25,16 @@ def test_factorization_machines_and_lda_fit_and_predict_unchanged(
     found = clients.answer(platform, "sdk_v2/first_party.py", tmp_path, scientist_role, *names)
     assert [found[name]["right"] for name in names] == [1, 1]
     assert found["lda"]["sums"] == pytest.approx([1] * 50, abs=1e-5)
+
+
+def test_pca_and_knn_fit_and_predict_unchanged(
+    platform: LocalPlatform, scientist_role: str, tmp_path: Path
+) -> None:
+    found = clients.answer(
+        platform, "sdk_v2/first_party.py", tmp_path, scientist_role, "pca", "knn"
+    )
+    assert found["knn"]["labels"] == [[0], [1], [2]]
+    # The strongest component comes last, and tells the three clouds apart in their order.
+    last = [one[1] for one in found["pca"]["projections"]]
+    assert [len(one) for one in found["pca"]["projections"]] == [2, 2, 2]
+    assert last[0] < last[1] < last[2] and last[2] - last[0] > 15
