@@ -106,11 +106,18 @@ def module(name: str) -> AlgorithmModule:
     """The module of an algorithm of the catalogue.
 
     Raises:
-        AlgorithmError: It needs deep learning, and this image or environment has none.
+        AlgorithmError: It is not built here yet, or it needs deep learning, and this image or
+            environment has none.
     """
+    path = f"algorithms.{name.replace('-', '_')}"
     try:
-        found = importlib.import_module(f"algorithms.{name.replace('-', '_')}")
+        found = importlib.import_module(path)
     except ModuleNotFoundError as error:
+        if error.name == path:
+            raise AlgorithmError(
+                f"{name} is in the catalogue, but this project has no container of it yet: run it "
+                "in AWS's own image, on AWS"
+            ) from None
         if error.name not in DEEP_PACKAGES:
             raise
         raise AlgorithmError(

@@ -3,6 +3,8 @@ from collections.abc import Callable
 
 import pytest
 
+from algorithms.toolkit.algorithm import module
+from algorithms.toolkit.errors import AlgorithmError
 from tests.unit.algorithms.conftest import JobFolder
 
 NewJob = Callable[[str], JobFolder]
@@ -105,3 +107,8 @@ def test_files_of_different_width_are_refused_by_name(job: JobFolder) -> None:
     job.channel("train", "text/csv", {"b.csv": b"1,7\n"})
     assert job.train(num_round=1) == 1
     assert "train/b.csv, record 1 has 1 features, train/a.csv, record 1 has 2" in job.failure
+
+
+def test_an_algorithm_that_is_not_built_yet_is_refused_with_a_sentence() -> None:
+    with pytest.raises(AlgorithmError, match="not-yet is in the catalogue, but this project has"):
+        module("not-yet")
