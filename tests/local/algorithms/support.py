@@ -44,6 +44,20 @@ def fit(
     **changes: Any,
 ) -> dict[str, Any]:
     """Train in AWS's own image of an algorithm, and describe the job once it has ended."""
+    job = begin(platform, name, channels, hyperparameters, hosts=hosts, **changes)
+    return trained(platform, job, seconds)
+
+
+def begin(
+    platform: LocalPlatform,
+    name: str,
+    channels: Mapping[str, Data],
+    hyperparameters: Mapping[str, Any],
+    *,
+    hosts: int = 1,
+    **changes: Any,
+) -> str:
+    """Begin to train in AWS's own image of an algorithm; gives the name of the job."""
     entry, job = algorithm(name), f"{name}-{uuid4().hex[:8]}"
     bucket, models = (platform.parameter(f"storage/{which}-bucket") for which in ("data", "models"))
     inputs = []
@@ -88,7 +102,7 @@ def fit(
         **changes,
     }
     platform.client("sagemaker").create_training_job(**request)
-    return trained(platform, job, seconds)
+    return job
 
 
 def accelerated(platform: LocalPlatform) -> str:

@@ -370,7 +370,8 @@ def test_the_last_image_of_an_epoch_may_be_alone(new_job: NewJob) -> None:
 
 def test_attributes_tell_labels_in_both_formats() -> None:
     def target(form: Labels, body: bytes) -> list[float]:
-        return form.target(Sample(b"", body, "train, record 1")).tolist()
+        found: list[float] = form.target(Sample(b"", body, "train, record 1")).tolist()
+        return found
 
     assert target(Labels(10, several=False), b"7") == [7]
     assert target(Labels(10, several=False), b'"7"') == [7]

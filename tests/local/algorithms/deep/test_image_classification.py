@@ -1,0 +1,151 @@
+"""Image Classification on handwritten digits, through jobs and an endpoint of the platform."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from datasets import digit_images
+from tests.local.algorithms.support import Data, Endpoint, begin, completed, fit, served
+from tests.local.conftest import LocalPlatform
+from tests.local.support import trained, until
+
+NAME, RECORDIO = "image-classification", "application/x-recordio"
+DIGITS = digit_images.small()
+LEARNT, HELD_OUT = DIGITS[:300], DIGITS[1400:1600]
+SETTINGS = {
+    "num_layers": 20,
+    "image_shape": "3,28,28",
+    "num_classes": 10,
+    "num_training_samples": len(LEARNT),
+    "mini_batch_size": 10,
+    "epochs": 5,
+    "lr_scheduler_step": "3,4",
+    "lr_scheduler_factor": 0.2,
+    "optimizer": "adam",
+    "learning_rate": 0.003,
+}
+
+
+def recorded(mode: str = "File") -> dict[str, Data]:
+    return {
+        "train": Data({"a.rec": digit_images.recordio(LEARNT)}, RECORDIO, mode),
+        "validation": Data({"a.rec": digit_images.recordio(HELD_OUT)}, RECORDIO, mode),
+    }
+
+
+@pytest.fixture(scope="module")
+def job(platform: LocalPlatform) -> dict[str, Any]:
+    """From files beside their .lst."""
+    image = "application/x-image"
+    channels = {
+        "train": Data(digit_images.files(LEARNT), image),
+        "train_lst": Data({"train.lst": digit_images.lst(LEARNT)}, image),
+        "validation": Data(digit_images.files(HELD_OUT), image),
+        "validation_lst": Data({"validation.lst": digit_images.lst(HELD_OUT)}, image),
+    }
+    return fit(platform, NAME, channels, {**SETTINGS, "resize": 29})
+
+
+@pytest.fixture(scope="module")
+def endpoint(platform: LocalPlatform, job: dict[str, Any]) -> Iterator[Endpoint]:
+    with served(platform, NAME, job) as found:
+        yield found
+
+
+def test_digits_in_files_are_learnt_and_named(job: dict[str, Any], endpoint: Endpoint) -> None:
+    assert completed(job)["validation:accuracy"] >= 0.9
+    right = [
+        int(np.argmax(json.loads(endpoint.ask(digit.png, "application/x-image"))) == digit.label)
+        for digit in DIGITS[1600:1640]
+    ]
+    assert np.mean(right) >= 0.9
+    one = DIGITS[1600].png
+    bare = json.loads(endpoint.ask(one, "image/png", "application/json"))
+    line = json.loads(endpoint.ask(one, "image/png", "application/jsonlines"))
+    assert line == {"prediction": bare}
+    assert "400 Unable to evaluate payload provided: payload: not a JPEG or PNG image" in (
+        endpoint.refused(b"something", "image/jpeg")
+    )
+
+
+def test_a_pipe_of_an_augmented_manifest_serves_as_well(platform: LocalPlatform) -> None:
+    bucket, suffix = platform.parameter("storage/data-bucket"), uuid4().hex[:8]
+    channels = {}
+    for name, digits in (("train", LEARNT), ("validation", HELD_OUT)):
+        prefix = f"digits-{suffix}/{name}/"
+        for key, body in digit_images.files(digits).items():
+            platform.client("s3").put_object(Bucket=bucket, Key=prefix + key, Body=body)
+        manifest = f"{prefix}all.manifest"
+        platform.client("s3").put_object(
+            Bucket=bucket,
+            Key=manifest,
+            Body=digit_images.manifest(digits, f"s3://{bucket}/{prefix}"),
+        )
+        source = {
+            "S3DataType": "AugmentedManifestFile",
+            "S3Uri": f"s3://{bucket}/{manifest}",
+            "AttributeNames": ["source-ref", "class"],
+        }
+        options = {"RecordWrapperType": "RecordIO"}
+        channels[name] = Data({}, RECORDIO, "Pipe", source=source, options=options)
+    assert completed(fit(platform, NAME, channels, SETTINGS))["validation:accuracy"] >= 0.8
+
+
+def test_two_hosts_and_a_pipe_train_one_model(platform: LocalPlatform) -> None:
+    settings = {**SETTINGS, "mini_batch_size": 5}
+    job = fit(platform, NAME, recorded("Pipe"), settings, hosts=2)
+    assert completed(job)["validation:accuracy"] >= 0.8
+
+
+def test_an_interrupted_job_ends_with_all_its_epochs(platform: LocalPlatform) -> None:
+    models, s3 = platform.parameter("storage/models-bucket"), platform.client("s3")
+    prefix = f"jobs/{uuid4().hex[:8]}/checkpoints"
+    # Before the job begins: its epochs would be over while other workers' tests are waited for.
+    platform.faults({})
+    name = begin(
+        platform,
+        NAME,
+        recorded(),
+        SETTINGS,
+        EnableManagedSpotTraining=True,
+        StoppingCondition={"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": 7200},
+        CheckpointConfig={"S3Uri": f"s3://{models}/{prefix}"},
+    )
+    until(
+        lambda: s3.list_objects_v2(Bucket=models, Prefix=prefix).get("Contents"),
+        "the first checkpoint",
+        120,
+    )
+    platform.faults({"interrupt_spot": 1})
+    job = trained(platform, name, 300)
+    assert completed(job)["validation:accuracy"] >= 0.8
+    statuses = [each["Status"] for each in job["SecondaryStatusTransitions"]]
+    assert statuses.count("Interrupted") == 1
+    events = platform.client("logs").filter_log_events(
+        logGroupName="/aws/sagemaker/TrainingJobs",
+        logStreamNamePrefix=f"{name}/",
+    )["events"]
+    lines = "\n".join(each["message"] for each in events)
+    told = re.findall(r"Epoch\[(\d)\] Validation-accuracy", lines)
+    # The epoch that was broken off may have been told, and is told once more.
+    assert set(told) == set("01234")
+    assert len(told) <= 6
+
+
+def test_a_wrong_setting_and_a_broken_image_fail_the_job_and_say_why(
+    platform: LocalPlatform,
+) -> None:
+    job = fit(platform, NAME, recorded(), {**SETTINGS, "image_shape": "3,32,32"})
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "ClientError: train/a.rec, record" in job["FailureReason"]
+    assert "28 x 28 pixels, which is less than image_shape" in job["FailureReason"]
+    channels = recorded()
+    broken = Data({"a.rec": channels["train"].files["a.rec"][:-9]}, RECORDIO)
+    job = fit(platform, NAME, {**channels, "train": broken}, SETTINGS)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "ClientError: train/a.rec, record 300, byte" in job["FailureReason"]
