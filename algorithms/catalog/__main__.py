@@ -22,7 +22,9 @@ checked against it before anything is created, and the container checks it again
 def pages() -> Mapping[str, str]:
     """Every page by its path: the index, and one an algorithm."""
     entries = [algorithm(name) for name in names()]
-    index = "\n".join([_HEAD, _overview(entries), "", _hosting(entries), ""])
+    index = "\n".join(
+        [_HEAD, _overview(entries), "", _hosting(entries), "", _measured(entries), ""]
+    )
     return {
         "algorithms.md": index,
         **{f"algorithms/{entry.name}.md": page(entry) for entry in entries},
@@ -64,6 +66,17 @@ def _hosting(entries: list[Algorithm]) -> str:
         )
     head = ("name", "AWS's image", "regions", "trains on", "instances", "metrics", "tuning goals")
     return table(head, rows, right=[2, 5, 6])
+
+
+def _measured(entries: list[Algorithm]) -> str:
+    rows = [
+        (f"`{entry.name}`", one.data, one.measure, one.value, one.reference, one.goal or "")
+        for entry in entries
+        for one in entry.results
+    ]
+    head = ("name", "data", "measure", "here", "reference, in the same run", "must reach")
+    told = "What was measured of this project's own containers; each page says how to repeat it."
+    return "\n\n".join(["## Measured", told, table(head, rows)])
 
 
 def main(arguments: list[str]) -> None:

@@ -61,6 +61,7 @@ class Model:
 
     accepts: tuple[str, ...] = (content.JSON, content.JSON_LINES)
     answers: tuple[str, ...] = (content.JSON, content.JSON_LINES)
+    slow = True
 
     def __init__(self, network: Network) -> None:
         self.network = network.eval().requires_grad_(requires_grad=False)

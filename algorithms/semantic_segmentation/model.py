@@ -54,6 +54,7 @@ class Model:
 
     accepts: tuple[str, ...] = (pixels.JPEG, pixels.ANY, pixels.PNG)
     answers: tuple[str, ...] = (pixels.PNG, content.RECORDIO, PROTOBUF)
+    slow = True
 
     def __init__(self, tensors: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         self._base_size, self._classes = int(settings["base_size"]), int(settings["num_classes"])

@@ -95,6 +95,7 @@ class Model:
 
     accepts: tuple[str, ...] = (content.JSON, content.RECORDIO, content.JSON_LINES)
     answers: tuple[str, ...] = (content.JSON, content.RECORDIO, content.JSON_LINES)
+    slow = True
 
     def __init__(
         self,

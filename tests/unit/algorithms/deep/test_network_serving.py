@@ -1,4 +1,4 @@
-"""A server of an algorithm of images stays to be reached while its network is at work."""
+"""A server of an algorithm with a network stays to be reached while its network is at work."""
 
 import asyncio
 import threading
@@ -10,6 +10,14 @@ import pytest
 
 from algorithms.toolkit.algorithm import Request
 from algorithms.toolkit.serving import Server
+
+SLOW = (
+    "image_classification",
+    "object2vec",
+    "object_detection",
+    "semantic_segmentation",
+    "seq2seq",
+)
 
 
 class _Protocol:
@@ -26,8 +34,8 @@ class _Protocol:
         self.answer = b"empty"
 
 
-@pytest.mark.parametrize("name", ["image_classification", "object_detection"])
-def test_a_ping_is_answered_while_an_image_is_worked_on(name: str) -> None:
+@pytest.mark.parametrize("name", SLOW)
+def test_a_ping_is_answered_while_a_request_is_worked_on(name: str) -> None:
     kind: Any = import_module(f"algorithms.{name}.model").Model
     pinged = threading.Event()
 
