@@ -66,6 +66,11 @@ def test_every_entry_is_complete(name: str) -> None:
     assert "File" in entry.input_modes
     assert any(channel.required is True for channel in entry.channels)
     assert entry.instances.training.cpu or entry.instances.training.gpu_families
+    assert entry.inference is not None
+    for example in entry.inference.examples:
+        media = example.content_type.partition(";")[0]
+        assert media in entry.inference.content_types
+        assert example.accept.partition(";")[0] in entry.inference.accepts
     for spec in entry.hyperparameters:
         assert spec.description.endswith("."), spec.name
         assert len(spec.description) <= 110, spec.name
