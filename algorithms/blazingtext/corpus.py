@@ -200,7 +200,8 @@ def _streamed(stream: BinaryIO, name: str) -> Iterator[bytes]:
     rest, number = head, 0
     while block := stream.read(_BLOCK):
         *lines, rest = (rest + block).split(b"\n")
-        for number, line in enumerate(lines, number + 1):  # noqa: B020 it goes on counting
+        for line in lines:
+            number += 1
             yield from _either(line, title, number)
     yield from _either(rest, title, number + 1)
 

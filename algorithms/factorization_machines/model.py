@@ -47,10 +47,6 @@ class Model:
             )
         ]
 
-    def csv(self, answers: Answers, *, batch: bool) -> str:
-        """Never asked for, since it is none of `answers`."""
-        raise NotImplementedError
-
     def save(self, folder: Path) -> None:
         """Write plain arrays in a zip, with the name and version of the format."""
         arrays.save(

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats.table import FormatError
-from algorithms.toolkit.images import imagerecord, pixels
-from algorithms.toolkit.images.samples import Filed, Piped, Sample, Samples, recorded, share
+from algorithms.toolkit.images import samples
+from algorithms.toolkit.images.samples import Sample, Samples
 
 if TYPE_CHECKING:
     from algorithms.toolkit.job import Channel, Job
@@ -105,28 +105,14 @@ def labels(job: Job, name: str) -> Labels:
 
 def channel_samples(job: Job, name: str, peers: Peers) -> Samples:
     """The part of `train` or `validation` that is this host's."""
-    channel, hosts = job.channels[name], len(peers.hosts)
-    lists = job.channels.get(f"{name}_lst")
-    default = pixels.ANY if lists else imagerecord.CONTENT_TYPE
-    kind = channel.content_type.name if channel.content_type else default
-    if kind == imagerecord.CONTENT_TYPE:
-        if channel.piped:
-            return Piped(channel, peers.rank, hosts)
-        return Filed(share(recorded(channel), channel, peers.rank, hosts))
-    if kind not in pixels.CONTENT_TYPES:
-        allowed = ", ".join((imagerecord.CONTENT_TYPE, *pixels.CONTENT_TYPES))
-        raise CustomerError(
-            f"Content type '{kind}' of channel '{name}' is not supported; {allowed} are allowed"
-        )
-    if channel.piped or (lists and lists.piped):
-        raise CustomerError(
-            f"Channel {name} has content type '{kind}', which cannot be read in Pipe mode; use "
-            f"File mode, or {imagerecord.CONTENT_TYPE}"
-        )
-    if lists is None:
-        raise CustomerError(f"Missing required channel: {name}_lst, for images in {name}")
-    entries = listed(channel, lists, labels(job, name))
-    return Filed(share(entries, channel, peers.rank, hosts))
+    channel, beside = job.channels[name], f"{name}_lst"
+    return samples.channel_samples(
+        channel,
+        job.channels.get(beside),
+        beside,
+        peers,
+        lambda lists: listed(channel, lists, labels(job, name)),
+    )
 
 
 def listed(channel: Channel, lists: Channel, form: Labels) -> list[Callable[[], Sample]]:

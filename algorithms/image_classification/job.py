@@ -23,6 +23,7 @@ from algorithms.toolkit.images.training import (
     batches,
     bfloat16,
     computes_bfloat16,
+    refuse_asynchronous,
     stacked,
 )
 from algorithms.toolkit.peers import meet
@@ -64,11 +65,7 @@ def _check(job: Job) -> None:
             f"image_shape is {','.join(map(str, shape))}; it must be channels, height and width, "
             "with 1 or 3 channels, such as 3,224,224"
         )
-    if settings.get("kv_store") == "dist_async" and len(job.hosts) > 1:
-        raise CustomerError(
-            "kv_store dist_async is not supported by this image, whose hosts exchange gradients at "
-            "every step; leave kv_store out or set it to dist_sync"
-        )
+    refuse_asynchronous(job)
     top, classes = settings.get("top_k"), int(settings["num_classes"])
     if top is not None and (settings["multi_label"] == 1 or top > classes):
         raise CustomerError(

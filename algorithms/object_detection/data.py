@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats.table import FormatError
-from algorithms.toolkit.images import imagerecord, pixels
-from algorithms.toolkit.images.samples import Filed, Piped, Sample, Samples, recorded, share
+from algorithms.toolkit.images import pixels, samples
+from algorithms.toolkit.images.samples import Sample, Samples
 
 if TYPE_CHECKING:
     from algorithms.toolkit.job import Channel, Job
@@ -38,28 +38,14 @@ class Limits:
 
 def channel_samples(job: Job, name: str, peers: Peers) -> Samples:
     """The part of `train` or `validation` that is this host's."""
-    channel, hosts = job.channels[name], len(peers.hosts)
-    notes = job.channels.get(f"{name}_annotation")
-    default = pixels.ANY if notes else imagerecord.CONTENT_TYPE
-    kind = channel.content_type.name if channel.content_type else default
-    if kind == imagerecord.CONTENT_TYPE:
-        if channel.piped:
-            return Piped(channel, peers.rank, hosts)
-        return Filed(share(recorded(channel), channel, peers.rank, hosts))
-    if kind not in pixels.CONTENT_TYPES:
-        allowed = ", ".join((imagerecord.CONTENT_TYPE, *pixels.CONTENT_TYPES))
-        raise CustomerError(
-            f"Content type '{kind}' of channel '{name}' is not supported; {allowed} are allowed"
-        )
-    if channel.piped or (notes and notes.piped):
-        raise CustomerError(
-            f"Channel {name} has content type '{kind}', which cannot be read in Pipe mode; use "
-            f"File mode, or {imagerecord.CONTENT_TYPE}"
-        )
-    if notes is None:
-        raise CustomerError(f"Missing required channel: {name}_annotation, for images in {name}")
-    entries = annotated(channel, notes, _limits(job))
-    return Filed(share(entries, channel, peers.rank, hosts))
+    channel, beside = job.channels[name], f"{name}_annotation"
+    return samples.channel_samples(
+        channel,
+        job.channels.get(beside),
+        beside,
+        peers,
+        lambda notes: annotated(channel, notes, _limits(job)),
+    )
 
 
 def _limits(job: Job) -> Limits:

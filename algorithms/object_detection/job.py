@@ -19,7 +19,13 @@ from algorithms.toolkit import deep
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.images import optimization, pixels, weights
 from algorithms.toolkit.images.progress import Checkpoints, Progress
-from algorithms.toolkit.images.training import Training, batches, bfloat16, stacked
+from algorithms.toolkit.images.training import (
+    Training,
+    batches,
+    bfloat16,
+    refuse_asynchronous,
+    stacked,
+)
 from algorithms.toolkit.peers import meet
 from algorithms.toolkit.training import log
 
@@ -35,12 +41,7 @@ _RMSPROP_DECAY = 0.9
 
 def train(job: Job) -> None:
     """Train on `train`, measure on `validation` after each epoch, keep the best model."""
-    settings = job.hyperparameters
-    if settings.get("kv_store") == "dist_async" and len(job.hosts) > 1:
-        raise CustomerError(
-            "kv_store dist_async is not supported by this image, whose hosts exchange gradients at "
-            "every step; leave kv_store out or set it to dist_sync"
-        )
+    refuse_asynchronous(job)
     torch.manual_seed(0)
     with meet(job) as peers:
         channels = {

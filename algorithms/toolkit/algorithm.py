@@ -14,7 +14,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from algorithms.toolkit.content import ContentType
 from algorithms.toolkit.errors import AlgorithmError
@@ -43,7 +43,6 @@ class Request:
     batch: bool = False
 
 
-@runtime_checkable
 class Responder(Protocol):
     """A trained model that reads requests and writes answers itself."""
 
@@ -63,7 +62,6 @@ class Responder(Protocol):
         """
 
 
-@runtime_checkable
 class Chooser(Protocol):
     """A trained model whose form of answer depends on the form of the request."""
 
@@ -87,6 +85,10 @@ class Model(Protocol):
 
     def predict(self, table: Table) -> Answers:
         """One answer for each record: its outputs by name."""
+
+
+class CsvModel(Model, Protocol):
+    """A model among whose answers text/csv is."""
 
     def csv(self, answers: Answers, *, batch: bool) -> str:
         """Answers as text/csv, whose form is each algorithm's own."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 from algorithms.toolkit import content
-from algorithms.toolkit.algorithm import Answers, Chooser, Model, Request, Responder
+from algorithms.toolkit.algorithm import Answers, Model, Request, Responder
 from algorithms.toolkit.content import ContentType, negotiate
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats.table import FormatError, Table, refuse_infinite
+
+if TYPE_CHECKING:
+    from algorithms.toolkit.algorithm import Chooser, CsvModel
 
 
 class Refusal(Exception):
@@ -36,15 +41,17 @@ def invoke(
         raise Refusal(
             415, f"Content type '{kind.name}' is not supported; {', '.join(model.accepts)} are"
         )
-    if isinstance(model, Chooser):
-        wanted = model.answer_type(kind, accept)
+    # Whether a model is a Chooser or a Responder: isinstance of a Protocol takes longer than some
+    # of them to answer.
+    if hasattr(model, "answer_type"):
+        wanted = cast("Chooser", model).answer_type(kind, accept)
     else:
         wanted = negotiate(accept, model.answers)
     if wanted is None:
         raise Refusal(406, f"Accept '{accept}' is not supported; {', '.join(model.answers)} are")
     try:
-        if isinstance(model, Responder):
-            answer = model.respond(Request(body, kind, wanted, batch))
+        if hasattr(model, "respond"):
+            answer = cast("Responder", model).respond(Request(body, kind, wanted, batch))
         else:
             answers = model.predict(read_table(model, kind, body))
             answer = encode(model, answers, wanted.name, batch=batch)
@@ -101,7 +108,7 @@ def encode(model: Model, answers: Answers, kind: str, *, batch: bool) -> bytes:
     import orjson
 
     if kind == content.CSV:
-        return model.csv(answers, batch=batch).encode()
+        return cast("CsvModel", model).csv(answers, batch=batch).encode()
     if kind == content.JSON:
         return orjson.dumps({getattr(model, "json_key", "predictions"): list(answers)})
     if kind == content.JSON_LINES:

@@ -11,14 +11,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats.table import FormatError
-from algorithms.toolkit.images import imagerecord
+from algorithms.toolkit.images import imagerecord, pixels
 from algorithms.toolkit.job import Channel
+
+if TYPE_CHECKING:
+    from algorithms.toolkit.peers import Peers
 
 # What a piped channel is shuffled in, in bytes of encoded images.
 WINDOW_BYTES = 64 * 1024 * 1024
@@ -114,6 +117,47 @@ class Piped(Samples):
                 yield from (window[place] for place in random.permutation(len(window)))
                 window, held = [], 0
         yield from (window[place] for place in random.permutation(len(window)))
+
+
+def channel_samples(
+    channel: Channel,
+    beside: Channel | None,
+    beside_name: str,
+    peers: Peers,
+    entries: Callable[[Channel], Sequence[Callable[[], Sample]]],
+) -> Samples:
+    """The part that is this host's of a channel of image RecordIO, or of image files.
+
+    Args:
+        channel: that of the images.
+        beside: that of what is said of image files, if the job has it.
+        beside_name: what it is called.
+        peers: the hosts of the job.
+        entries: the samples of image files, by the channel beside them.
+
+    Raises:
+        CustomerError: The content type or the mode is not supported, or a channel is missing.
+    """
+    name, hosts = channel.name, len(peers.hosts)
+    default = pixels.ANY if beside else imagerecord.CONTENT_TYPE
+    kind = channel.content_type.name if channel.content_type else default
+    if kind == imagerecord.CONTENT_TYPE:
+        if channel.piped:
+            return Piped(channel, peers.rank, hosts)
+        return Filed(share(recorded(channel), channel, peers.rank, hosts))
+    if kind not in pixels.CONTENT_TYPES:
+        allowed = ", ".join((imagerecord.CONTENT_TYPE, *pixels.CONTENT_TYPES))
+        raise CustomerError(
+            f"Content type '{kind}' of channel '{name}' is not supported; {allowed} are allowed"
+        )
+    if channel.piped or (beside and beside.piped):
+        raise CustomerError(
+            f"Channel {name} has content type '{kind}', which cannot be read in Pipe mode; use "
+            f"File mode, or {imagerecord.CONTENT_TYPE}"
+        )
+    if beside is None:
+        raise CustomerError(f"Missing required channel: {beside_name}, for images in {name}")
+    return Filed(share(entries(beside), channel, peers.rank, hosts))
 
 
 def share(entries: Sequence[Any], channel: Channel, rank: int, hosts: int) -> Sequence[Any]:

@@ -35,6 +35,19 @@ _THREADS = 8
 T = TypeVar("T")
 
 
+def refuse_asynchronous(job: Job) -> None:
+    """Refuse several hosts that do not wait for one another.
+
+    Raises:
+        CustomerError: kv_store asks for it.
+    """
+    if job.hyperparameters.get("kv_store") == "dist_async" and len(job.hosts) > 1:
+        raise CustomerError(
+            "kv_store dist_async is not supported by this image, whose hosts exchange gradients at "
+            "every step; leave kv_store out or set it to dist_sync"
+        )
+
+
 def batches(
     samples: Iterable[Sample],
     size: int,
