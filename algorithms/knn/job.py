@@ -70,7 +70,7 @@ def _sample(job: Job, peers: Peers) -> tuple[FloatArray, FloatArray]:
     """The rows to index and their labels, drawn from those of all hosts alike."""
     wanted, began = int(job.hyperparameters["sample_size"]), time.time()
     sample = Sample(wanted, np.random.default_rng([0, peers.rank]))
-    for table in _batches(job, "train", peers):
+    for table in _own(job, "train", peers):
         sample.add(Table(table.features, table.labels))
     seconds = max(time.time() - began, 1e-9)
     log.info(
@@ -88,14 +88,16 @@ def _sample(job: Job, peers: Peers) -> tuple[FloatArray, FloatArray]:
     parts = peers.gather(
         {"rows": features, "labels": np.empty(0, np.float32) if labels is None else labels}
     )
+    if peers.alone:
+        return parts[0]["rows"], parts[0]["labels"]
     return (
         np.concatenate([part["rows"] for part in parts]),
         np.concatenate([part["labels"] for part in parts]),
     )
 
 
-def _batches(job: Job, name: str, peers: Peers) -> Iterator[Table]:
-    """The rows of a channel that are this host's, mini_batch_size at a time."""
+def _own(job: Job, name: str, peers: Peers) -> Iterator[Table]:
+    """The rows of a channel that are this host's, as they come."""
     width = int(job.hyperparameters["feature_dim"])
 
     def checked() -> Iterator[Table]:
@@ -109,8 +111,7 @@ def _batches(job: Job, name: str, peers: Peers) -> Iterator[Table]:
                 raise CustomerError(f"{table.place(0)} of channel {name} has no label")
             yield table
 
-    own = share(job.channels[name], checked(), peers.rank, len(peers.hosts))
-    return regrouped(own, repeat(int(job.hyperparameters["mini_batch_size"])))
+    return share(job.channels[name], checked(), peers.rank, len(peers.hosts))
 
 
 def _indexed(job: Job, rows: FloatArray, labels: FloatArray) -> Model:
@@ -158,7 +159,8 @@ def _report(job: Job, peers: Peers, model: Model, started: float) -> None:
     """Log how well the labels of the test channel are told, in AWS's words."""
     classifies = job.hyperparameters["predictor_type"] == "classifier"
     score, rows = 0.0, 0
-    for table in _batches(job, "test", peers):
+    size = int(job.hyperparameters["mini_batch_size"])
+    for table in regrouped(_own(job, "test", peers), repeat(size)):
         found = model.decided(model.neighbours(table.dense())[1])
         labels = np.asarray(table.labels, dtype=np.float64)
         score += float(((found == labels) if classifies else (found - labels) ** 2).sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,14 +38,19 @@ class Model:
         self.parts = parts
         self.width = int(settings["width"])
         self._labels = parts["labels"]
-        self._index = indexes.built(
-            settings["index_type"], settings["index_metric"], settings["probes"], parts
+
+    @cached_property
+    def index(self) -> Any:
+        """What neighbours are looked for in, made when it is first asked for: a copy of all rows."""
+        settings = self.settings
+        return indexes.built(
+            settings["index_type"], settings["index_metric"], settings["probes"], self.parts
         )
 
     def neighbours(self, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
         """The distances and the labels of the k nearest of each row, the nearest first."""
-        rows = prepared(rows, self.settings["index_metric"], self.parts, self._index.d)
-        distances, found = indexes.search(self._index, rows, int(self.settings["k"]))
+        rows = prepared(rows, self.settings["index_metric"], self.parts, self.index.d)
+        distances, found = indexes.search(self.index, rows, int(self.settings["k"]))
         if self.settings["index_metric"] == "COSINE":
             distances = 1 - distances
         elif self.settings["index_metric"] == "INNER_PRODUCT":
@@ -125,7 +131,10 @@ def load(folder: Path) -> Model:
         settings = json.loads(str(parts.pop("settings")))
         parts = {key: each for key, each in parts.items() if not key.startswith("format")}
         _check(settings, parts)
-        return Model(settings, parts)
+        model = Model(settings, parts)
+        # Now, and not at the first request: it takes long, and fails where arrays do not fit.
+        model.index  # noqa: B018
+        return model
     except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
         raise CustomerError(f"{MODEL_FILE} holds no index of k-NN: {error}") from None
 

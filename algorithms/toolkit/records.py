@@ -109,7 +109,7 @@ class Sample:
         parts = self._merged()
         kept = _smallest(parts[0], size)
         self._parts = [tuple(_rows(column, kept) for column in parts)]
-        self._held = len(kept)
+        self._held = min(size, len(parts[0]))
 
     def _merged(self) -> tuple[Any, ...]:
         return tuple(
@@ -118,12 +118,13 @@ class Sample:
         )
 
 
-def _smallest(keys: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.intp]:
+def _smallest(keys: npt.NDArray[np.float64], count: int) -> slice | npt.NDArray[np.intp]:
     """The places of the smallest keys, in order."""
     if count >= len(keys):
-        return np.arange(len(keys))
+        # All of them, without a copy.
+        return slice(len(keys))
     return np.sort(np.argpartition(keys, count)[:count])
 
 
-def _rows(column: Any, rows: npt.NDArray[np.intp]) -> Any:
+def _rows(column: Any, rows: slice | npt.NDArray[np.intp]) -> Any:
     return column.take(rows) if isinstance(column, Table) else column[rows]

@@ -18,7 +18,13 @@ _NUMBER = np.dtype("<u4")
 
 @dataclass(frozen=True)
 class Piece:
-    """Whole records of a stream, and how much of it came before them."""
+    """Whole records of a stream, and how much of it came before them.
+
+    Args:
+        body: the records.
+        start: how many bytes came before them.
+        lines: how many lines did, in a text that is cut at these; 0 in any other.
+    """
 
     body: bytes
     start: int
@@ -49,7 +55,8 @@ def pieces(
             body, held = held[:end], held[end:]
             yield Piece(body, start, lines)
             start += len(body)
-            lines += line_count(body)
+            if last_end is last_line_end:
+                lines += line_count(body)
             wanted = PIECE_BYTES
         elif size >= LONGEST_RECORD:
             raise FormatError(f"{name}, byte {start}: no record ends within {size} bytes from here")

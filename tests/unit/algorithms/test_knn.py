@@ -103,8 +103,8 @@ def test_inverted_files_find_most_neighbours(
     from algorithms.knn import index as indexes
     from algorithms.knn.model import prepared
 
-    ready = prepared(rows, model.settings["index_metric"], model.parts, model._index.d)
-    _, found = indexes.search(model._index, ready, 5)
+    ready = prepared(rows, model.settings["index_metric"], model.parts, model.index.d)
+    _, found = indexes.search(model.index, ready, 5)
     recall = np.mean([len({*a} & {*b}) / 5 for a, b in zip(found, expected, strict=True)])
     assert recall >= least
     assert score(job) >= 0.94
@@ -118,7 +118,7 @@ def test_reduced_rows_keep_most_of_the_accuracy(kind: str, index: str, new_job: 
     job = trained(new_job, **settings)
     assert score(job) >= (0.9 if index == "faiss.Flat" else 0.7)
     # With parts of a vector, the target is raised to a multiple of them.
-    assert load(job.model)._index.d == (33 if index == "faiss.Flat" else 36)
+    assert load(job.model).index.d == (33 if index == "faiss.Flat" else 36)
     rows = np.random.default_rng(1).normal(size=(100, 500)).astype(np.float32)
     found = reduction.apply(rows, reduction.drawn(kind, 500, 200))
     ratio = (found**2).sum(axis=1) / (rows**2).sum(axis=1)
