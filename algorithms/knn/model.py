@@ -41,7 +41,7 @@ class Model:
 
     @cached_property
     def index(self) -> Any:
-        """What neighbours are looked for in, made when it is first asked for: a copy of all rows."""
+        """What neighbours are looked for in; making it, at first use, copies all rows."""
         settings = self.settings
         return indexes.built(
             settings["index_type"], settings["index_metric"], settings["probes"], self.parts
@@ -134,9 +134,9 @@ def load(folder: Path) -> Model:
         model = Model(settings, parts)
         # Now, and not at the first request: it takes long, and fails where arrays do not fit.
         model.index  # noqa: B018
-        return model
     except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
         raise CustomerError(f"{MODEL_FILE} holds no index of k-NN: {error}") from None
+    return model
 
 
 def _check(settings: dict[str, Any], parts: dict[str, Any]) -> None:
