@@ -33,6 +33,7 @@ _FORM = Form(allowed=(content.RECORDIO, content.CSV), label_size=0)
 VOCABULARY, VOCABULARY_FILE = "auxiliary", "vocab.txt"
 # Documents by which the coherence of topics is measured.
 _SAMPLED = 2000
+_SEED = 0
 
 
 def run(job: Job) -> None:
@@ -126,7 +127,7 @@ class _Training:
             if name != VOCABULARY
         }
         # All hosts begin alike, and draw on their own.
-        torch.manual_seed(0)
+        torch.manual_seed(_SEED)
         self._random = np.random.default_rng([1, peers.rank])
         self._noise = torch.Generator().manual_seed(1 + 1000 * peers.rank)
         self._sample = Sample(_SAMPLED, np.random.default_rng(0))

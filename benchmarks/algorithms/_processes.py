@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,11 @@ def train(
 ) -> Spent:
     """Train an algorithm on channels of a content type and files; the model lies in base/model."""
     lay_out(base, channels, hyperparameters)
+    return trained(name, base, **variables)
+
+
+def trained(name: str, base: Path, **variables: str) -> Spent:
+    """Train an algorithm on what `lay_out` has written."""
     return run(
         *("-m", "algorithms", "train"),
         ALGORITHM_NAME=name,
@@ -80,6 +87,7 @@ def lay_out(
     """Write the files of a job below a folder, as the platform does."""
     config = base / "input" / "config"
     config.mkdir(parents=True, exist_ok=True)
+    (base / "input" / "data").mkdir(exist_ok=True)
     inputs = {}
     for channel, (content_type, files) in channels.items():
         inputs[channel] = {"TrainingInputMode": "File", "ContentType": content_type}
@@ -93,3 +101,55 @@ def lay_out(
         ("resourceconfig", {"current_host": "algo-1", "hosts": ["algo-1"]}),
     ):
         (config / f"{file}.json").write_text(json.dumps(value))
+
+
+@contextmanager
+def piped(base: Path, given: Mapping[str, Sequence[bytes]], **options: str) -> Iterator[None]:
+    """Within, channels are pipes, as Pipe mode has them: one for each epoch.
+
+    Args:
+        base: the folder of `lay_out`.
+        given: what comes through, by channel, one object after another.
+        options: more of each channel, such as RecordWrapperType.
+    """
+    config = base / "input" / "config" / "inputdataconfig.json"
+    inputs = json.loads(config.read_text())
+    data, over = base / "input" / "data", threading.Event()
+    writers = []
+    for name, bodies in given.items():
+        inputs[name] |= {"TrainingInputMode": "Pipe", **options}
+        os.mkfifo(data / f"{name}_0")
+        writers.append(
+            threading.Thread(target=_write, args=(data, name, bodies, over), daemon=True)
+        )
+    config.write_text(json.dumps(inputs))
+    for writer in writers:
+        writer.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for name in given:
+            # A writer may wait for a reader of the epoch that nobody reads any more.
+            for path in data.glob(f"{name}_*"):
+                os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+        for writer in writers:
+            writer.join()
+
+
+def _write(folder: Path, name: str, bodies: Sequence[bytes], over: threading.Event) -> None:
+    epoch = 0
+    while not over.is_set():
+        path = folder / f"{name}_{epoch}"
+        epoch += 1
+        try:
+            with path.open("wb", buffering=0) as stream:
+                # Before this one ends, so that its reader finds the next.
+                os.mkfifo(folder / f"{name}_{epoch}")
+                for body in bodies:
+                    left = memoryview(body)
+                    while left:
+                        left = left[stream.write(left) :]
+        except BrokenPipeError:
+            if not over.is_set():
+                raise

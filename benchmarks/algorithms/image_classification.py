@@ -10,10 +10,9 @@ import json
 import os
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from algorithms.toolkit.images import imagerecord, pixels
 from algorithms.toolkit.images.optimization import set_rate
 from algorithms.toolkit.images.training import stacked
 from algorithms.toolkit.invocations import invoke
-from benchmarks.algorithms._processes import lay_out
+from benchmarks.algorithms._processes import lay_out, piped
 from benchmarks.measuring import Figure
 from datasets import digit_images
 from datasets.digit_images import Digit
@@ -190,56 +189,20 @@ def trained(
     lay_out(base, channels, settings)
     os.environ["SAGEMAKER_BASE_DIR"] = str(base)
     log = io.StringIO()
-    with _streamed(base, given if form == "augmented manifest" else {}), redirect_stdout(log):
+    streams = (
+        {name: [_attributes(digits)] for name, digits in given.items()}
+        if form == "augmented manifest"
+        else {}
+    )
+    with piped(base, streams, RecordWrapperType="RecordIO"), redirect_stdout(log):
         code = training.run(NAME)
     if code:
         raise RuntimeError(log.getvalue())
 
 
-@contextmanager
-def _streamed(base: Path, given: Mapping[str, Sequence[Digit]]) -> Iterator[None]:
-    """Within, channels are pipes, through which a manifest's attributes come as records."""
-    config = base / "input" / "config" / "inputdataconfig.json"
-    inputs = json.loads(config.read_text())
-    for name in given:
-        inputs[name] |= {"TrainingInputMode": "Pipe", "RecordWrapperType": "RecordIO"}
-    config.write_text(json.dumps(inputs))
-    over = threading.Event()
-    writers = [
-        threading.Thread(target=_write, args=(base, name, digits, over), daemon=True)
-        for name, digits in given.items()
-    ]
-    for name in given:
-        (base / "input" / "data").mkdir(parents=True, exist_ok=True)
-        os.mkfifo(base / "input" / "data" / f"{name}_0")
-    for writer in writers:
-        writer.start()
-    try:
-        yield
-    finally:
-        over.set()
-        for name in given:
-            # A writer may wait for a reader of the epoch that nobody reads any more.
-            for path in (base / "input" / "data").glob(f"{name}_*"):
-                os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
-        for writer in writers:
-            writer.join()
-
-
-def _write(base: Path, name: str, digits: Sequence[Digit], over: threading.Event) -> None:
-    body = b"".join(frame(digit.png) + frame(str(digit.label).encode()) for digit in digits)
-    folder, epoch = base / "input" / "data", 0
-    while not over.is_set():
-        path = folder / f"{name}_{epoch}"
-        epoch += 1
-        try:
-            with path.open("wb") as stream:
-                # Before this one ends, so that its reader finds the next.
-                os.mkfifo(folder / f"{name}_{epoch}")
-                stream.write(body)
-        except BrokenPipeError:
-            if not over.is_set():
-                raise
+def _attributes(digits: Sequence[Digit]) -> bytes:
+    """What comes of an augmented manifest: image and label, each a record."""
+    return b"".join(frame(digit.png) + frame(str(digit.label).encode()) for digit in digits)
 
 
 def correct(model: Model, digits: Sequence[Digit]) -> float:

@@ -105,6 +105,45 @@ def begin(
     return job
 
 
+def interrupted(
+    platform: LocalPlatform,
+    name: str,
+    channels: Mapping[str, Data],
+    hyperparameters: Mapping[str, Any],
+    seconds: float = 300,
+) -> tuple[dict[str, Any], str]:
+    """Train on spot instances that are lost as soon as there is a checkpoint.
+
+    Gives the description of the job once it has ended, and all that it has logged.
+    """
+    models, s3 = platform.parameter("storage/models-bucket"), platform.client("s3")
+    prefix = f"jobs/{uuid4().hex[:8]}/checkpoints"
+    # Before the job begins: its epochs would be over while other workers' tests are waited for.
+    platform.faults({})
+    job = begin(
+        platform,
+        name,
+        channels,
+        hyperparameters,
+        EnableManagedSpotTraining=True,
+        StoppingCondition={"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": 7200},
+        CheckpointConfig={"S3Uri": f"s3://{models}/{prefix}"},
+    )
+    until(
+        lambda: s3.list_objects_v2(Bucket=models, Prefix=prefix).get("Contents"),
+        "the first checkpoint",
+        seconds,
+    )
+    platform.faults({"interrupt_spot": 1})
+    described = trained(platform, job, seconds)
+    statuses = [each["Status"] for each in described["SecondaryStatusTransitions"]]
+    assert statuses.count("Interrupted") == 1
+    events = platform.client("logs").filter_log_events(
+        logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"{job}/"
+    )["events"]
+    return described, "\n".join(each["message"] for each in events)
+
+
 def accelerated(platform: LocalPlatform) -> str:
     """An instance type with a GPU, of which the account is allowed some from now on."""
     for use in ("training", "spot training"):

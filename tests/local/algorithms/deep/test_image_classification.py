@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from datasets import digit_images
-from tests.local.algorithms.support import Data, Endpoint, begin, completed, fit, served
+from tests.local.algorithms.support import Data, Endpoint, completed, fit, interrupted, served
 from tests.local.conftest import LocalPlatform
-from tests.local.support import trained, until
 
 NAME, RECORDIO = "image-classification", "application/x-recordio"
 DIGITS = digit_images.small()
@@ -103,35 +102,9 @@ def test_two_hosts_and_a_pipe_train_one_model(platform: LocalPlatform) -> None:
 
 
 def test_an_interrupted_job_ends_with_all_its_epochs(platform: LocalPlatform) -> None:
-    models, s3 = platform.parameter("storage/models-bucket"), platform.client("s3")
-    prefix = f"jobs/{uuid4().hex[:8]}/checkpoints"
-    # Before the job begins: its epochs would be over while other workers' tests are waited for.
-    platform.faults({})
-    name = begin(
-        platform,
-        NAME,
-        recorded(),
-        SETTINGS,
-        EnableManagedSpotTraining=True,
-        StoppingCondition={"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": 7200},
-        CheckpointConfig={"S3Uri": f"s3://{models}/{prefix}"},
-    )
-    until(
-        lambda: s3.list_objects_v2(Bucket=models, Prefix=prefix).get("Contents"),
-        "the first checkpoint",
-        120,
-    )
-    platform.faults({"interrupt_spot": 1})
-    job = trained(platform, name, 300)
+    job, log = interrupted(platform, NAME, recorded(), SETTINGS)
     assert completed(job)["validation:accuracy"] >= 0.8
-    statuses = [each["Status"] for each in job["SecondaryStatusTransitions"]]
-    assert statuses.count("Interrupted") == 1
-    events = platform.client("logs").filter_log_events(
-        logGroupName="/aws/sagemaker/TrainingJobs",
-        logStreamNamePrefix=f"{name}/",
-    )["events"]
-    lines = "\n".join(each["message"] for each in events)
-    told = re.findall(r"Epoch\[(\d)\] Validation-accuracy", lines)
+    told = re.findall(r"Epoch\[(\d)\] Validation-accuracy", log)
     # The epoch that was broken off may have been told, and is told once more.
     assert set(told) == set("01234")
     assert len(told) <= 6

@@ -4,6 +4,7 @@ How well it learns is measured in benchmarks/algorithms: images of 300 pixels ta
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import uuid4
@@ -12,7 +13,7 @@ import pytest
 
 from algorithms.toolkit.images import imagerecord
 from datasets.canvases import Canvas, canvases
-from tests.local.algorithms.support import Data, Endpoint, completed, fit, served
+from tests.local.algorithms.support import Data, Endpoint, completed, fit, interrupted, served
 from tests.local.conftest import LocalPlatform
 
 NAME = "object-detection"
@@ -30,13 +31,18 @@ SETTINGS = {
 METRICS = {"validation:mAP", "train:cross_entropy", "train:smooth_l1", "train:progress"}
 
 
-def pictures() -> list[Canvas]:
-    return canvases(4, side=150, digits=3, sizes=(40, 70), seed=0)
+def pictures(count: int = 4) -> list[Canvas]:
+    return canvases(count, side=150, digits=3, sizes=(40, 70), seed=0)
 
 
-def recorded(found: Sequence[Canvas]) -> dict[str, Data]:
-    body = b"".join(imagerecord.pack(each.label, each.jpeg()) for each in found)
-    return {name: Data({"a.rec": body}, RECORDIO) for name in ("train", "validation")}
+def recorded(train: Sequence[Canvas], validation: Sequence[Canvas]) -> dict[str, Data]:
+    return {
+        name: Data(
+            {"a.rec": b"".join(imagerecord.pack(each.label, each.jpeg()) for each in found)},
+            RECORDIO,
+        )
+        for name, found in (("train", train), ("validation", validation))
+    }
 
 
 def augmented(platform: LocalPlatform, found: Sequence[Canvas]) -> dict[str, Data]:
@@ -64,7 +70,7 @@ def augmented(platform: LocalPlatform, found: Sequence[Canvas]) -> dict[str, Dat
 
 @pytest.fixture(scope="module")
 def job(platform: LocalPlatform) -> dict[str, Any]:
-    return fit(platform, NAME, recorded(pictures()), SETTINGS, seconds=600)
+    return fit(platform, NAME, recorded(pictures(), pictures()), SETTINGS, seconds=600)
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +112,22 @@ def test_every_form_of_request_and_answer(endpoint: Endpoint) -> None:
     )
 
 
+def test_an_interrupted_job_ends_with_all_its_epochs(platform: LocalPlatform) -> None:
+    # Epochs that take longer than the first checkpoint's way to S3.
+    settings = {**SETTINGS, "num_training_samples": 12, "epochs": 2, "optimizer": "sgd"}
+    channels = recorded(pictures(12), pictures())
+    job, log = interrupted(platform, NAME, channels, settings, seconds=600)
+    assert set(completed(job)) >= METRICS
+    scores = re.findall(r"epoch=(\d), validation mAP", log)
+    # The epoch that was broken off may have been told, and is told once more.
+    assert set(scores) == {"0", "1"}
+    assert scores.count("0") == 1
+
+
 def test_wrong_settings_and_corrupt_images_fail_with_their_place(platform: LocalPlatform) -> None:
-    wrong = fit(platform, NAME, recorded(pictures()), {**SETTINGS, "use_pretrained_model": 1})
+    wrong = fit(
+        platform, NAME, recorded(pictures(), pictures()), {**SETTINGS, "use_pretrained_model": 1}
+    )
     assert wrong["TrainingJobStatus"] == "Failed"
     assert "use_pretrained_model asks for the weights of resnet-50" in wrong["FailureReason"]
     (good, *_) = pictures()

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import uuid4
@@ -13,7 +14,7 @@ from PIL import Image
 from algorithms.toolkit.formats.record import record_class
 from algorithms.toolkit.formats.recordio import frames
 from datasets.canvases import Canvas, canvases
-from tests.local.algorithms.support import Data, Endpoint, completed, fit, served
+from tests.local.algorithms.support import Data, Endpoint, completed, fit, interrupted, served
 from tests.local.conftest import LocalPlatform
 
 NAME = "semantic-segmentation"
@@ -32,19 +33,18 @@ SETTINGS = {
 METRICS = {"validation:mIOU", "validation:pixel_accuracy", "train:loss", "validation:throughput"}
 
 
-def pictures() -> list[Canvas]:
-    return canvases(4, side=SIDE, digits=1, sizes=(36, 48), kinds=(0, 1, 2), seed=0)
+def pictures(count: int = 4) -> list[Canvas]:
+    return canvases(count, side=SIDE, digits=1, sizes=(36, 48), kinds=(0, 1, 2), seed=0)
 
 
-def filed(found: Sequence[Canvas]) -> dict[str, Data]:
-    images = Data({f"{n}.jpg": each.jpeg() for n, each in enumerate(found)}, "image/jpeg")
-    masks = Data({f"{n}.png": each.mask_png() for n, each in enumerate(found)}, "image/png")
-    return {
-        "train": images,
-        "validation": images,
-        "train_annotation": masks,
-        "validation_annotation": masks,
-    }
+def filed(train: Sequence[Canvas], validation: Sequence[Canvas]) -> dict[str, Data]:
+    channels = {}
+    for name, found in (("train", train), ("validation", validation)):
+        images = {f"{n}.jpg": each.jpeg() for n, each in enumerate(found)}
+        masks = {f"{n}.png": each.mask_png() for n, each in enumerate(found)}
+        channels[name] = Data(images, "image/jpeg")
+        channels[f"{name}_annotation"] = Data(masks, "image/png")
+    return channels
 
 
 def augmented(platform: LocalPlatform, found: Sequence[Canvas]) -> dict[str, Data]:
@@ -73,7 +73,7 @@ def augmented(platform: LocalPlatform, found: Sequence[Canvas]) -> dict[str, Dat
 
 @pytest.fixture(scope="module")
 def job(platform: LocalPlatform) -> dict[str, Any]:
-    return fit(platform, NAME, filed(pictures()), SETTINGS, seconds=600)
+    return fit(platform, NAME, filed(pictures(), pictures()), SETTINGS, seconds=600)
 
 
 @pytest.fixture(scope="module")
@@ -108,12 +108,27 @@ def test_every_form_of_request_and_answer(endpoint: Endpoint) -> None:
     )
 
 
+def test_an_interrupted_job_ends_with_all_its_epochs(platform: LocalPlatform) -> None:
+    # Epochs that take longer than the first checkpoint's way to S3.
+    found = pictures(40)
+    settings = {**SETTINGS, "num_training_samples": len(found), "optimizer": "sgd"}
+    job, log = interrupted(platform, NAME, filed(found, pictures()), settings, seconds=600)
+    assert set(completed(job)) >= METRICS
+    losses = re.findall(r"epoch=(\d), train loss <loss>=(\S+)", log)
+    # The epoch that was broken off may have been told, and is told once more.
+    assert {epoch for epoch, _ in losses} == {"0", "1"}
+    assert [epoch for epoch, _ in losses].count("0") == 1
+    assert float(losses[-1][1]) < float(losses[0][1])
+
+
 def test_wrong_settings_and_corrupt_images_fail_with_their_place(platform: LocalPlatform) -> None:
-    wrong = fit(platform, NAME, filed(pictures()), {**SETTINGS, "use_pretrained_model": "True"})
+    wrong = fit(
+        platform, NAME, filed(pictures(), pictures()), {**SETTINGS, "use_pretrained_model": "True"}
+    )
     assert wrong["TrainingJobStatus"] == "Failed"
     assert "use_pretrained_model asks for the weights of resnet-50" in wrong["FailureReason"]
     (good, *_) = pictures()
-    channels = filed([good])
+    channels = filed([good], [good])
     broken = Data({"0.jpg": good.jpeg()[:300]}, "image/jpeg")
     corrupt = fit(platform, NAME, {**channels, "train": broken}, SETTINGS)
     assert corrupt["TrainingJobStatus"] == "Failed"
