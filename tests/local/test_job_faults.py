@@ -110,9 +110,10 @@ def test_an_event_that_is_doubled_ends_the_job_once(platform: LocalPlatform, dat
 def test_a_job_whose_event_is_lost_is_found_by_the_sweep(
     platform: LocalPlatform, data: str
 ) -> None:
-    before = jobs(platform)
     sagemaker, states = platform.client("sagemaker"), platform.client("stepfunctions")
+    # Only from here on no job is another worker's.
     platform.faults({"drop_events": 1, "event_status": "Completed"})
+    before = jobs(platform)
     execution = start(platform, channels=channel(f"{data}/train/"))
     (job,) = until(lambda: jobs(platform) - before, "the job")
     until(
@@ -129,8 +130,8 @@ def test_a_job_whose_event_is_lost_is_found_by_the_sweep(
 def test_a_function_killed_after_it_made_the_job_loses_no_job(
     platform: LocalPlatform, data: str
 ) -> None:
-    before = jobs(platform)
     platform.faults({"drop_response": {"CreateTrainingJob": 1}})
+    before = jobs(platform)
     execution = start(platform, channels=channel(f"{data}/train/"))
     until(lambda: jobs(platform) - before, "the job")
     result = ended(platform, execution)
