@@ -19,6 +19,7 @@ import psutil
 from local.containers.container import remove_left_over
 from local.containers.engine import Engine
 from local.containers.engine import address as engine_address
+from local.ending import alive, wait_for_ends
 from local.platform.errors import PlatformError
 from local.platform.home import CHECKOUT, Home, tool_environment
 
@@ -204,17 +205,17 @@ def stop(home: Home) -> int:
         victims[parent.pid] = parent
         with suppress(psutil.NoSuchProcess):
             parent.send_signal(signal.SIGTERM)
-        psutil.wait_procs([parent], timeout=STOP_SECONDS)
+        wait_for_ends([parent], STOP_SECONDS)
         # The group, for a child that was born between the listing and the end.
         with suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)
     for process in members(home):
         victims[process.pid] = process
-    left = [process for process in victims.values() if process.is_running()]
+    left = [process for process in victims.values() if alive(process)]
     for process in left:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(left, timeout=STOP_SECONDS)
+    wait_for_ends(left, STOP_SECONDS)
     return len(victims) + _remove_containers(home)
 
 

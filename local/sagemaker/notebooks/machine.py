@@ -11,6 +11,7 @@ from typing import IO
 
 import psutil
 
+from local.ending import wait_for_ends
 from local.sagemaker.notebooks.home import HOME
 
 _LINE = 256_000
@@ -84,7 +85,7 @@ def end_all(home: Path, grace: float) -> None:
         for process in victims:
             with contextlib.suppress(psutil.Error):
                 process.send_signal(signal.SIGTERM)
-        psutil.wait_procs(victims, timeout=grace)
+        wait_for_ends(victims, grace)
     # Again until there is none: one may have started another while it was ended.
     for _ in range(_ROUNDS):
         victims = _members(home)
@@ -93,7 +94,7 @@ def end_all(home: Path, grace: float) -> None:
         for process in victims:
             with contextlib.suppress(psutil.Error):
                 process.kill()
-        psutil.wait_procs(victims, timeout=1)
+        wait_for_ends(victims, 1)
 
 
 def _members(home: Path) -> list[psutil.Process]:

@@ -1,13 +1,14 @@
 """Version 2 of the SageMaker Python SDK: its own estimators of the built-in algorithms.
 
-`python first_party.py ROLE NAME ...` trains, deploys and asks each that is named, and prints what
-they answered as one line of JSON. Nothing in it knows of the local platform. KMeans and
-LinearLearner are in estimators.py.
+`python first_party.py ROLE NAME ...` trains, deploys and asks those that are named at the same
+time, and prints what they answered as one line of JSON. Nothing in it knows of the local platform.
+KMeans and LinearLearner are in estimators.py.
 """
 
 import json
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,6 @@ from sagemaker.s3 import S3Uploader
 from sagemaker.serializers import JSONSerializer
 
 INSTANCE = {"instance_count": 1, "instance_type": "ml.m5.large"}
-RANDOM = np.random.default_rng(0)
 # Three clouds of points, whose spread is along the last feature above all.
 CLOUDS = np.repeat([0, 1, 2], 60)
 CENTERS = np.array([[0, 0, 0], [4, 0, 9], [0, 4, 20]])
@@ -48,7 +48,8 @@ def served(session: Session, estimator: Any, rows: Any) -> Any:
 
 def random_cut_forest(session: Session, role: str) -> dict[str, Any]:
     """Scores of usual points and of one that is far away."""
-    points = RANDOM.normal(size=(1000, 3)).astype(np.float32)
+    random = np.random.default_rng(0)
+    points = random.normal(size=(1000, 3)).astype(np.float32)
     estimator = RandomCutForest(
         role=role, num_samples_per_tree=16, num_trees=50, sagemaker_session=session, **INSTANCE
     )
@@ -60,10 +61,11 @@ def random_cut_forest(session: Session, role: str) -> dict[str, Any]:
 
 def ip_insights(session: Session, role: str) -> dict[str, Any]:
     """Scores of users at an address of their own network, and at one of another's."""
+    random = np.random.default_rng(0)
     lines = [
         f"user_{user},{60 + user}.7.{first}.{last}"
         for user in range(20)
-        for first, last in RANDOM.integers(200, size=(100, 2)).tolist()
+        for first, last in random.integers(200, size=(100, 2)).tolist()
     ]
     uri = f"s3://{session.default_bucket()}/sdk-v2/ipinsights/"
     S3Uploader.upload_string_as_file_body(
@@ -89,7 +91,8 @@ def ip_insights(session: Session, role: str) -> dict[str, Any]:
 
 def factorization_machines(session: Session, role: str) -> dict[str, Any]:
     """Whether two signs are the same, which no linear model can tell."""
-    signs = RANDOM.choice([-1, 1], size=(400, 2)).astype(np.float32)
+    random = np.random.default_rng(0)
+    signs = random.choice([-1, 1], size=(400, 2)).astype(np.float32)
     labels = (signs[:, 0] == signs[:, 1]).astype(np.float32)
     estimator = FactorizationMachines(
         role=role,
@@ -112,9 +115,10 @@ def topics_told(
     session: Session, estimator: Any, output: str, documents: int, batch: int
 ) -> dict[str, Any]:
     """Documents of which each has the words of one of two topics."""
+    random = np.random.default_rng(0)
     chosen = np.arange(documents) % 2
     topics = np.repeat(np.eye(2), 3, axis=1) / 3
-    counts = RANDOM.multinomial(30, topics[chosen]).astype(np.float32)
+    counts = random.multinomial(30, topics[chosen]).astype(np.float32)
     estimator.fit(estimator.record_set(counts), mini_batch_size=batch, logs=False)
     answer = served(session, estimator, counts[:50])
     mixtures = np.array([one.label[output].float32_tensor.values for one in answer])
@@ -174,9 +178,10 @@ def knn(session: Session, role: str) -> dict[str, Any]:
 
 def object2vec(session: Session, role: str) -> dict[str, Any]:
     """How sure it is that two sequences are of one half of the vocabulary, for two pairs."""
+    random = np.random.default_rng(0)
     lines = []
-    for first, second in RANDOM.integers(2, size=(400, 2)).tolist():
-        one, other = ((6 * half + RANDOM.integers(6, size=3)).tolist() for half in (first, second))
+    for first, second in random.integers(2, size=(400, 2)).tolist():
+        one, other = ((6 * half + random.integers(6, size=3)).tolist() for half in (first, second))
         lines.append(json.dumps({"label": int(first == second), "in0": one, "in1": other}))
     uri = f"s3://{session.default_bucket()}/sdk-v2/object2vec/"
     S3Uploader.upload_string_as_file_body(
@@ -226,9 +231,16 @@ ESTIMATORS: dict[str, Callable[[Session, str], dict[str, Any]]] = {
 
 
 def main() -> None:
-    """Do those that are named, one after another."""
-    session, role = Session(), sys.argv[1]
-    found = {name: ESTIMATORS[name](session, role) for name in sys.argv[2:]}
+    """Do those that are named; the SDK waits for each for most of the time."""
+    role, names = sys.argv[1], sys.argv[2:]
+    # One after another: boto3 makes no clients in several threads at once.
+    sessions = [Session() for _ in names]
+    with ThreadPoolExecutor(len(names)) as pool:
+        begun = {
+            name: pool.submit(ESTIMATORS[name], session, role)
+            for name, session in zip(names, sessions, strict=True)
+        }
+    found = {name: one.result() for name, one in begun.items()}
     # What the SDK prints while it waits has no end of line.
     print(f"\n{json.dumps(found)}")
 

@@ -1,6 +1,6 @@
 """The estimators that version 2 of the SageMaker Python SDK has for the light algorithms."""
 
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,31 +8,30 @@ from tests.local import clients
 from tests.local.conftest import LocalPlatform
 
 
-def test_random_cut_forest_fits_and_predicts_unchanged(
-    platform: LocalPlatform, scientist_role: str, tmp_path: Path
-) -> None:
-    found = clients.answer(
-        platform, "sdk_v2/first_party.py", tmp_path, scientist_role, "randomcutforest"
+@pytest.fixture(scope="module")
+def found(
+    platform: LocalPlatform, scientist_role: str, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """What each estimator's endpoint has answered, after one run of all."""
+    names = ("randomcutforest", "factorization-machines", "lda", "pca", "knn")
+    folder = tmp_path_factory.mktemp("client")
+    answers: dict[str, Any] = clients.answer(
+        platform, "sdk_v2/first_party.py", folder, scientist_role, *names
     )
+    return answers
+
+
+def test_random_cut_forest_fits_and_predicts_unchanged(found: dict[str, Any]) -> None:
     *usual, far = found["randomcutforest"]["scores"]
     assert len(usual) == 5 and far > max(usual) > 0
 
 
-def test_factorization_machines_and_lda_fit_and_predict_unchanged(
-    platform: LocalPlatform, scientist_role: str, tmp_path: Path
-) -> None:
-    names = ("factorization-machines", "lda")
-    found = clients.answer(platform, "sdk_v2/first_party.py", tmp_path, scientist_role, *names)
-    assert [found[name]["right"] for name in names] == [1, 1]
+def test_factorization_machines_and_lda_fit_and_predict_unchanged(found: dict[str, Any]) -> None:
+    assert [found[name]["right"] for name in ("factorization-machines", "lda")] == [1, 1]
     assert found["lda"]["sums"] == pytest.approx([1] * 50, abs=1e-5)
 
 
-def test_pca_and_knn_fit_and_predict_unchanged(
-    platform: LocalPlatform, scientist_role: str, tmp_path: Path
-) -> None:
-    found = clients.answer(
-        platform, "sdk_v2/first_party.py", tmp_path, scientist_role, "pca", "knn"
-    )
+def test_pca_and_knn_fit_and_predict_unchanged(found: dict[str, Any]) -> None:
     assert found["knn"]["labels"] == [[0], [1], [2]]
     # The strongest component comes last, and tells the three clouds apart in their order.
     last = [one[1] for one in found["pca"]["projections"]]

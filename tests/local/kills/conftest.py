@@ -9,7 +9,7 @@ from tests.local.conftest import LocalPlatform, free_port, run_smp
 
 @pytest.fixture(scope="package")
 def doomed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform]:
-    """A platform of this folder's own, which ends with its tests: its processes are the worker's."""
+    """A platform of this folder's own; it ends with its tests, as its server is their child."""
     folder = tmp_path_factory.mktemp("doomed")
     result = run_smp(folder / "home", ["up", "--port", str(free_port())])
     assert result.returncode == 0, result.stderr
