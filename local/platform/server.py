@@ -54,13 +54,10 @@ class Server:
         """The running process; None when it has ended."""
         try:
             process = psutil.Process(self.pid)
-            alive = (
-                abs(process.create_time() - self.created) < 1
-                and process.status() != psutil.STATUS_ZOMBIE
-            )
+            own = abs(process.create_time() - self.created) < 1
         except psutil.NoSuchProcess:
             return None
-        return process if alive else None
+        return process if own and alive(process) else None
 
     def ready(self) -> bool:
         """Whether it answers."""

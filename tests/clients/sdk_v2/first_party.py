@@ -8,7 +8,6 @@ KMeans and LinearLearner are in estimators.py.
 import json
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from sagemaker.amazon.amazon_estimator import RecordSet
 from sagemaker.deserializers import JSONDeserializer
 from sagemaker.s3 import S3Uploader
 from sagemaker.serializers import JSONSerializer
+from together import told
 
 INSTANCE = {"instance_count": 1, "instance_type": "ml.m5.large"}
 # Three clouds of points, whose spread is along the last feature above all.
@@ -231,18 +231,9 @@ ESTIMATORS: dict[str, Callable[[Session, str], dict[str, Any]]] = {
 
 
 def main() -> None:
-    """Do those that are named; the SDK waits for each for most of the time."""
-    role, names = sys.argv[1], sys.argv[2:]
-    # One after another: boto3 makes no clients in several threads at once.
-    sessions = [Session() for _ in names]
-    with ThreadPoolExecutor(len(names)) as pool:
-        begun = {
-            name: pool.submit(ESTIMATORS[name], session, role)
-            for name, session in zip(names, sessions, strict=True)
-        }
-    found = {name: one.result() for name, one in begun.items()}
-    # What the SDK prints while it waits has no end of line.
-    print(f"\n{json.dumps(found)}")
+    """Do those that are named."""
+    role, *names = sys.argv[1:]
+    print(told(role, {name: ESTIMATORS[name] for name in names}))
 
 
 if __name__ == "__main__":

@@ -30,10 +30,16 @@ SETTINGS = {
 }
 
 
+# What is enough to see that something is learnt.
+FEW = DIGITS[:120]
+SHORT = {**SETTINGS, "num_training_samples": len(FEW), "epochs": 4, "lr_scheduler_step": "3"}
+LEARNT_SOMETHING = 0.4
+
+
 def recorded(mode: str = "File") -> dict[str, Data]:
     return {
-        "train": Data({"a.rec": digit_images.recordio(LEARNT)}, RECORDIO, mode),
-        "validation": Data({"a.rec": digit_images.recordio(HELD_OUT)}, RECORDIO, mode),
+        "train": Data({"a.rec": digit_images.recordio(FEW)}, RECORDIO, mode),
+        "validation": Data({"a.rec": digit_images.recordio(HELD_OUT[:80])}, RECORDIO, mode),
     }
 
 
@@ -75,7 +81,7 @@ def test_digits_in_files_are_learnt_and_named(job: dict[str, Any], endpoint: End
 def test_a_pipe_of_an_augmented_manifest_serves_as_well(platform: LocalPlatform) -> None:
     bucket, suffix = platform.parameter("storage/data-bucket"), uuid4().hex[:8]
     channels = {}
-    for name, digits in (("train", LEARNT), ("validation", HELD_OUT)):
+    for name, digits in (("train", FEW), ("validation", HELD_OUT[:80])):
         prefix = f"digits-{suffix}/{name}/"
         for key, body in digit_images.files(digits).items():
             platform.client("s3").put_object(Bucket=bucket, Key=prefix + key, Body=body)
@@ -92,33 +98,34 @@ def test_a_pipe_of_an_augmented_manifest_serves_as_well(platform: LocalPlatform)
         }
         options = {"RecordWrapperType": "RecordIO"}
         channels[name] = Data({}, RECORDIO, "Pipe", source=source, options=options)
-    assert completed(fit(platform, NAME, channels, SETTINGS))["validation:accuracy"] >= 0.8
+    job = fit(platform, NAME, channels, SHORT)
+    assert completed(job)["validation:accuracy"] >= LEARNT_SOMETHING
 
 
 def test_two_hosts_and_a_pipe_train_one_model(platform: LocalPlatform) -> None:
-    settings = {**SETTINGS, "mini_batch_size": 5}
+    settings = {**SHORT, "mini_batch_size": 5}
     job = fit(platform, NAME, recorded("Pipe"), settings, hosts=2)
-    assert completed(job)["validation:accuracy"] >= 0.8
+    assert completed(job)["validation:accuracy"] >= LEARNT_SOMETHING
 
 
 def test_an_interrupted_job_ends_with_all_its_epochs(platform: LocalPlatform) -> None:
-    job, log = interrupted(platform, NAME, recorded(), SETTINGS)
-    assert completed(job)["validation:accuracy"] >= 0.8
+    job, log = interrupted(platform, NAME, recorded(), SHORT)
+    assert completed(job)["validation:accuracy"] >= LEARNT_SOMETHING
     told = re.findall(r"Epoch\[(\d)\] Validation-accuracy", log)
     # The epoch that was broken off may have been told, and is told once more.
-    assert set(told) == set("01234")
-    assert len(told) <= 6
+    assert set(told) == set("0123")
+    assert len(told) <= 5
 
 
 def test_a_wrong_setting_and_a_broken_image_fail_the_job_and_say_why(
     platform: LocalPlatform,
 ) -> None:
-    job = fit(platform, NAME, recorded(), {**SETTINGS, "image_shape": "3,32,32"})
+    job = fit(platform, NAME, recorded(), {**SHORT, "image_shape": "3,32,32"})
     assert job["TrainingJobStatus"] == "Failed"
     assert "ClientError: train/a.rec, record" in job["FailureReason"]
     assert "28 x 28 pixels, which is less than image_shape" in job["FailureReason"]
     channels = recorded()
     broken = Data({"a.rec": channels["train"].files["a.rec"][:-9]}, RECORDIO)
-    job = fit(platform, NAME, {**channels, "train": broken}, SETTINGS)
+    job = fit(platform, NAME, {**channels, "train": broken}, SHORT)
     assert job["TrainingJobStatus"] == "Failed"
-    assert "ClientError: train/a.rec, record 300, byte" in job["FailureReason"]
+    assert "ClientError: train/a.rec, record 120, byte" in job["FailureReason"]
