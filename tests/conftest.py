@@ -12,12 +12,22 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Files that take a minute or more, the longest first: begun last, they would keep one worker busy
 # while the others have nothing left. A file is one worker's (`--dist loadfile`).
 LONG = (
-    "test_least_privilege.py",
     "test_kills.py",
+    "test_least_privilege.py",
+    "test_semantic_segmentation.py",
+    "test_object_detection.py",
+    "test_image_classification.py",
     "test_sdk_v3.py",
-    "test_sdk_v2.py",
-    "test_state.py",
+    "test_seq2seq.py",
+    "test_ntm.py",
     "test_samples.py",
+    "test_deepar.py",
+    "test_demo.py",
+    "test_sdk_v2.py",
+    "test_object2vec.py",
+    "test_synthesis.py",
+    "test_first_party.py",
+    "test_state.py",
 )
 
 
