@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
+from algorithms.toolkit.images import convolution
+
 # Of ImageNet's images, with which base networks were learnt elsewhere; the mean of the colours
 # where an image has none.
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -82,6 +84,7 @@ class Classifier(nn.Module):
                 first.padding,
                 bias=False,
             )
+        convolution.guard(self)
         mean, deviation = (_GREY_MEAN, _GREY_DEVIATION) if channels == 1 else (_MEAN, _DEVIATION)
         for name, values in (("mean", mean), ("deviation", deviation)):
             numbers = torch.tensor(values).view(1, -1, 1, 1) * 255

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from algorithms.object_detection import boxes
+from algorithms.toolkit.images import convolution
 
 # Of ImageNet's images, with which base networks were learnt elsewhere.
 MEAN = (0.485, 0.456, 0.406)
@@ -162,6 +163,7 @@ class Detector(nn.Module):
         for head in (*self.kinds, *self.places):
             # Before anything is learnt, boxes are the default ones, and all classes as likely.
             nn.init.normal_(head.weight, std=0.001)
+        convolution.guard(self)
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION).view(3, 1, 1), persistent=False)
         self.register_buffer("anchors", self._anchors(), persistent=False)

@@ -16,6 +16,8 @@ from torch import nn
 from torch.nn import functional
 from torchvision.models import resnet, segmentation
 
+from algorithms.toolkit.images import convolution
+
 # Of ImageNet's images, with which backbones were learnt elsewhere.
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
@@ -83,6 +85,7 @@ class Segmenter(nn.Module):
                 nn.init.zeros_(module.bn3.weight)
         self.num_classes = num_classes
         self.network = network
+        convolution.guard(self)
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION).view(3, 1, 1), persistent=False)
 

@@ -107,15 +107,20 @@ class Peers:
             if not self.alone:
                 watcher.join()
 
-    def check(self) -> None:
+    def check(self, patience: float = 0.0) -> None:
         """Look whether all peers are there.
+
+        Args:
+            patience: seconds in which one may still be found to have ended. The connections of one
+                that died are closed one after another, and another may have been the first.
 
         Raises:
             PeerLost: when one has ended.
         """
-        for rank, link in self._links.items():
-            if select.select([link], [], [], 0)[0] and not _peek(link):
-                raise self._lost(rank)
+        ranks = {link: rank for rank, link in self._links.items()}
+        for link in select.select([*ranks], [], [], patience if ranks else 0.0)[0]:
+            if not _peek(link):
+                raise self._lost(ranks[link])
 
     def _watch(self, over: threading.Event, end: Callable[[str], object]) -> None:
         while not over.wait(0.2):

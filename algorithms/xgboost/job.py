@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from algorithms.toolkit.errors import CustomerError
-from algorithms.toolkit.peers import meet
+from algorithms.toolkit.peers import GRACE_SECONDS, meet
 from algorithms.toolkit.training import log
 from algorithms.xgboost import artifact, data, settings
 from algorithms.xgboost.collective import first_host, together
@@ -36,7 +36,7 @@ def train(job: Job) -> None:
                 with together(job, peers):
                     _train_once(job, parameters, tables)
         except library().core.XGBoostError as error:
-            peers.check()
+            peers.check(GRACE_SECONDS)
             raise blamed(error) from error
         except ValueError as error:
             raise CustomerError(f"XGB train call failed: {first_lines(error)}") from error
