@@ -4,7 +4,8 @@
 
 PYTHON ?= python3
 ENVIRONMENTS ?= $(basename $(notdir $(wildcard environments/*.yaml)))
-WORKERS ?= 2
+# For two cores: some test always waits, for a container or an endpoint.
+WORKERS ?= 3
 
 # Tests, jsii and the CDK CLI find the same python and node as a person who activated .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)

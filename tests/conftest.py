@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-# Each worker has a core of its own: threads of numeric libraries would only spin for the others'.
+# Workers share the cores: threads of numeric libraries would only spin for the others'.
 # They read this when they are first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -19,7 +19,7 @@ from benchmarks.measuring import Figure
 from datasets.canvases import canvases
 
 TRAINED, TESTED = 240, 40
-SIDE = 96
+SIDE, BATCH = 96, 4
 DIGITS = (0, 1, 2)
 SETTINGS = {
     "algorithm": "fcn",
@@ -29,7 +29,7 @@ SETTINGS = {
     "num_training_samples": TRAINED,
     "base_size": SIDE,
     "crop_size": SIDE,
-    "mini_batch_size": 4,
+    "mini_batch_size": BATCH,
     "epochs": 14,
     "optimizer": "adam",
     "learning_rate": 0.001,
@@ -64,7 +64,7 @@ def measure() -> list[Figure]:
 
 def _bare() -> list[float]:
     """Images a second of each step."""
-    size = int(SETTINGS["mini_batch_size"])
+    size = BATCH
     classes = 1 + len(DIGITS)
     network = segmentation.fcn_resnet50(
         weights=None, weights_backbone=None, num_classes=classes, aux_loss=True

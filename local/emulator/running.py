@@ -272,5 +272,8 @@ def _own(service: Any, keeper: Keeper, scope: Any, body: bytes) -> tuple[int, An
         except (ValueError, TypeError) as error:
             return 400, {"error": str(error)}
         return 200, {}
-    known = "GET ready, GET calls, GET state, GET quotas, POST quotas, POST faults"
+    if route == ("POST", "interrupt"):
+        service.faults.interrupt(query.get("job", ""))
+        return 200, {}
+    known = "GET ready, GET calls, GET state, GET quotas, POST quotas, POST faults, POST interrupt"
     return 404, {"error": f"Known here: {known}, all under /_smp/."}

@@ -38,6 +38,7 @@ class Faults:
     throttle: dict[str, int] = field(default_factory=dict)
     drop_response: dict[str, int] = field(default_factory=dict)
     kill_caller: dict[str, int] = field(default_factory=dict)
+    _reclaimed: set[str] = field(default_factory=set, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def configure(self, document: Mapping[str, Any]) -> None:
@@ -84,8 +85,17 @@ class Faults:
         """Whether the next training job finds no instance."""
         return self._take("capacity")
 
-    def interrupts_spot(self) -> bool:
+    def interrupt(self, job: str) -> None:
+        """Take the instances of one job of managed spot training away, as soon as it trains."""
+        with self._lock:
+            self._reclaimed.add(job)
+
+    def interrupts_spot(self, job: str) -> bool:
         """Whether managed spot training that runs loses its instances now."""
+        with self._lock:
+            if job in self._reclaimed:
+                self._reclaimed.remove(job)
+                return True
         return self._take("interrupt_spot")
 
     def loses_host(self) -> bool:

@@ -97,7 +97,11 @@ class LocalPlatform:
             fcntl.flock(self._together, fcntl.LOCK_UN)
             fcntl.flock(self._together, fcntl.LOCK_EX)
             self._faulty = True
-        self._post(document)
+        self._post("faults", document)
+
+    def interrupt(self, job: str) -> None:
+        """Let one job of managed spot training lose its instances; other tests go on."""
+        self._post(f"interrupt?job={job}", {})
 
     def begin_test(self) -> None:
         """Take part with other workers' tests."""
@@ -107,14 +111,14 @@ class LocalPlatform:
         """Take all faults away and let the others go on."""
         try:
             if self._faulty:
-                self._post({})
+                self._post("faults", {})
         finally:
             self._faulty = False
             fcntl.flock(self._together, fcntl.LOCK_UN)
 
-    def _post(self, document: Mapping[str, Any]) -> None:
+    def _post(self, what: str, document: Mapping[str, Any]) -> None:
         request = urllib.request.Request(
-            f"{self.endpoint_url}/_smp/faults",
+            f"{self.endpoint_url}/_smp/{what}",
             data=json.dumps(document).encode(),
             headers={"Content-Type": "application/json"},
         )

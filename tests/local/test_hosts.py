@@ -85,14 +85,12 @@ def test_spot_training_that_is_interrupted_ends_with_all_its_rounds(
         StoppingCondition={"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 1200},
         CheckpointConfig={"S3Uri": f"s3://{models}/{prefix}"},
     )
-    # Before the job begins: its rounds would be over while other workers' tests are waited for.
-    platform.faults({})
     platform.client("sagemaker").create_training_job(**request)
     until(
         lambda: s3.list_objects_v2(Bucket=models, Prefix=prefix).get("Contents"),
         "the first checkpoint",
     )
-    platform.faults({"interrupt_spot": 1})
+    platform.interrupt(name)
     job = trained(platform, name, 120)
     assert job["TrainingJobStatus"] == "Completed", job
     statuses = [each["Status"] for each in job["SecondaryStatusTransitions"]]

@@ -219,7 +219,7 @@ class Run:
     def _watch(self, attempt: Attempt) -> None:
         if self._over.is_set() or attempt.interrupted or attempt.lost:
             return
-        if self._spot and self._faults.interrupts_spot():
+        if self._spot and self._faults.interrupts_spot(self._job["TrainingJobName"]):
             attempt.interrupt()
         elif self._faults.loses_host():
             attempt.lose()

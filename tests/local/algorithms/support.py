@@ -118,8 +118,6 @@ def interrupted(
     """
     models, s3 = platform.parameter("storage/models-bucket"), platform.client("s3")
     prefix = f"jobs/{uuid4().hex[:8]}/checkpoints"
-    # Before the job begins: its epochs would be over while other workers' tests are waited for.
-    platform.faults({})
     job = begin(
         platform,
         name,
@@ -134,7 +132,7 @@ def interrupted(
         "the first checkpoint",
         seconds,
     )
-    platform.faults({"interrupt_spot": 1})
+    platform.interrupt(job)
     described = trained(platform, job, seconds)
     statuses = [each["Status"] for each in described["SecondaryStatusTransitions"]]
     assert statuses.count("Interrupted") == 1

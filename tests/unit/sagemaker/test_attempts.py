@@ -323,7 +323,7 @@ def test_a_runtime_counts_over_all_attempts(sagemaker: SageMakerService) -> None
             HyperParameters={"sleep": "60"},
         ),
     )
-    interrupt = threading.Timer(2, lambda: sagemaker.faults.configure({"interrupt_spot": 1}))
+    interrupt = threading.Timer(2, lambda: sagemaker.faults.interrupt("late"))
     interrupt.start()
     job = finished(sagemaker, "late")
     assert job["SecondaryStatus"] == "MaxRuntimeExceeded"
