@@ -209,7 +209,7 @@ class Run:
         longest = self._job["StoppingCondition"]["MaxRuntimeInSeconds"]
         timer = _timer(
             self._attempt_began + longest - self._trained,
-            lambda: self.stop("MaxRuntimeExceeded"),
+            lambda: self.stop(self._overdue()),
         )
         try:
             attempt.train(credentials, watch=lambda: self._watch(attempt))
@@ -226,10 +226,20 @@ class Run:
 
     def _limit_waiting(self) -> threading.Timer | None:
         """Stop spot training that takes too long, what it waits for instances included."""
-        longest = self._job["StoppingCondition"].get("MaxWaitTimeInSeconds")
-        if not self._spot or longest is None:
+        longest = self._longest_with_waiting()
+        if longest is None:
             return None
         return _timer(self._job["CreationTime"] + longest, lambda: self.stop("MaxWaitTimeExceeded"))
+
+    def _longest_with_waiting(self) -> float | None:
+        longest: float | None = self._job["StoppingCondition"].get("MaxWaitTimeInSeconds")
+        return longest if self._spot else None
+
+    def _overdue(self) -> str:
+        """Which limit ends training whose own time is over; of two that are, the earlier."""
+        longest = self._longest_with_waiting()
+        waited = longest is not None and time.time() >= self._job["CreationTime"] + longest
+        return "MaxWaitTimeExceeded" if waited else "MaxRuntimeExceeded"
 
     def _upload(self, attempt: Attempt) -> None:
         """Store what lies in the model and output folders, both at the same time."""

@@ -7,7 +7,7 @@ import pytest
 from tests.local.conftest import LocalPlatform, free_port, run_smp
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def doomed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform]:
     """A platform of this folder's own; it ends with its tests, as its server is their child."""
     folder = tmp_path_factory.mktemp("doomed")
