@@ -49,7 +49,9 @@ def test_a_disk_that_is_full_fails_the_job_with_the_reason_and_the_platform_goes
         assert job["TrainingJobStatus"] == "Failed"
         assert job["FailureReason"].startswith("ClientError: "), job["FailureReason"]
         assert "free some space and train again" in job["FailureReason"]
-        assert not [*(doomed.home / "state" / "sagemaker" / "jobs").glob("*")]
+        folder = doomed.home / "state" / "sagemaker" / "jobs"
+        # It is removed after the job's end is told.
+        until(lambda: not [*folder.glob("*")], "the end of the job's folder")
         doomed.client("ssm").put_parameter(Name="/goes-on", Value="1", Type="String")
     finally:
         process.rlimit(psutil.RLIMIT_FSIZE, (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY))
