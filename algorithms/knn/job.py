@@ -47,12 +47,13 @@ def _train(job: Job, peers: Peers) -> None:
             f"k is {settings['k']}, but only {len(rows)} records are indexed; give a smaller k, or "
             "a sample_size and a train channel that are larger"
         )
-    model = _indexed(job, rows, labels)
+    told, parts = _indexed(job, rows, labels)
     log.info("#progress_metric: host=%s, completed 100 %%", job.host)
     if "test" in job.channels:
-        _report(job, peers, model, started)
+        # Only now: a model copies all rows into its index.
+        _report(job, peers, Model(told, parts), started)
     if peers.first:
-        save(job.model_dir, model)
+        save(job.model_dir, told, parts)
 
 
 def _warn(job: Job) -> None:
@@ -114,7 +115,10 @@ def _own(job: Job, name: str, peers: Peers) -> Iterator[Table]:
     return share(job.channels[name], checked(), peers.rank, len(peers.hosts))
 
 
-def _indexed(job: Job, rows: FloatArray, labels: FloatArray) -> Model:
+def _indexed(
+    job: Job, rows: FloatArray, labels: FloatArray
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a model of these rows is made of: what it is told, and its arrays."""
     settings = job.hyperparameters
     width, kind, metric = rows.shape[1], settings["index_type"], settings["index_metric"]
     parts: dict[str, Any] = {"labels": np.ascontiguousarray(labels, np.float32)}
@@ -138,7 +142,7 @@ def _indexed(job: Job, rows: FloatArray, labels: FloatArray) -> Model:
         )
     ready = prepared(rows, metric, parts, length)
     parts |= indexes.trained(ready, kind, metric, lists, pieces)
-    return Model(
+    return (
         {
             "k": int(settings["k"]),
             "width": width,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,13 +37,8 @@ class Model:
         self.parts = parts
         self.width = int(settings["width"])
         self._labels = parts["labels"]
-
-    @cached_property
-    def index(self) -> Any:
-        """What neighbours are looked for in; making it, at first use, copies all rows."""
-        settings = self.settings
-        return indexes.built(
-            settings["index_type"], settings["index_metric"], settings["probes"], self.parts
+        self.index = indexes.built(
+            settings["index_type"], settings["index_metric"], settings["probes"], parts
         )
 
     def neighbours(self, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -113,14 +107,14 @@ def prepared(rows: FloatArray, metric: str, parts: dict[str, Any], width: int) -
     return np.ascontiguousarray(rows, dtype=np.float32)
 
 
-def save(folder: Path, model: Model) -> None:
-    """Write the artifact: arrays alone."""
+def save(folder: Path, settings: dict[str, Any], parts: dict[str, Any]) -> None:
+    """Write the artifact, of what a `Model` is made: arrays alone."""
     arrays.save(
         folder / MODEL_FILE,
         FORMAT,
         FORMAT_VERSION,
-        settings=np.array(json.dumps(model.settings)),
-        **model.parts,
+        settings=np.array(json.dumps(settings)),
+        **parts,
     )
 
 
@@ -131,12 +125,9 @@ def load(folder: Path) -> Model:
         settings = json.loads(str(parts.pop("settings")))
         parts = {key: each for key, each in parts.items() if not key.startswith("format")}
         _check(settings, parts)
-        model = Model(settings, parts)
-        # Now, and not at the first request: it takes long, and fails where arrays do not fit.
-        model.index  # noqa: B018
+        return Model(settings, parts)
     except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
         raise CustomerError(f"{MODEL_FILE} holds no index of k-NN: {error}") from None
-    return model
 
 
 def _check(settings: dict[str, Any], parts: dict[str, Any]) -> None:

@@ -64,14 +64,13 @@ def measure() -> list[Figure]:
 
 def _bare() -> list[float]:
     """Images a second of each step."""
-    size = BATCH
     classes = 1 + len(DIGITS)
     network = segmentation.fcn_resnet50(
         weights=None, weights_backbone=None, num_classes=classes, aux_loss=True
     ).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
-    images = torch.rand(size, 3, SIDE, SIDE).to(memory_format=torch.channels_last)
-    masks = torch.randint(classes, (size, SIDE, SIDE))
+    images = torch.rand(BATCH, 3, SIDE, SIDE).to(memory_format=torch.channels_last)
+    masks = torch.randint(classes, (BATCH, SIDE, SIDE))
     speeds = []
     for _ in range(STEPS):
         began = time.perf_counter()
@@ -82,7 +81,7 @@ def _bare() -> list[float]:
         ]
         (entropies[0] + 0.5 * entropies[1]).backward()
         optimizer.step()
-        speeds.append(size / (time.perf_counter() - began))
+        speeds.append(BATCH / (time.perf_counter() - began))
     return speeds[1:]
 
 

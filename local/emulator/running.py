@@ -273,7 +273,9 @@ def _own(service: Any, keeper: Keeper, scope: Any, body: bytes) -> tuple[int, An
             return 400, {"error": str(error)}
         return 200, {}
     if route == ("POST", "interrupt"):
-        service.faults.interrupt(query.get("job", ""))
+        if not query.get("job"):
+            return 400, {"error": "No job is named. Name one of spot training: interrupt?job=NAME"}
+        service.faults.interrupt(query["job"])
         return 200, {}
     known = "GET ready, GET calls, GET state, GET quotas, POST quotas, POST faults, POST interrupt"
     return 404, {"error": f"Known here: {known}, all under /_smp/."}

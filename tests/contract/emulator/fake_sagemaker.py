@@ -39,24 +39,11 @@ class Permission:
     context: Mapping[str, str] = field(default_factory=dict)
 
 
-class Faults:
-    def __init__(self) -> None:
-        self.configured: dict[str, Any] = {}
-
-    def configure(self, values: dict[str, Any]) -> None:
-        self.configured = values
-
-    def kills_caller(self, operation: str) -> bool:
-        left: dict[str, int] = self.configured.get("kill_caller", {})
-        left[operation] = left.get(operation, 0) - 1
-        return left[operation] >= 0
-
-
 class FakeSageMaker:
     """Endpoints are in service at once, unless their configuration's name has `bad` in a tag."""
 
     def __init__(self, state: Path) -> None:
-        self.faults = Faults()
+        self.faults = faults.Faults()
         self.closed = False
         store = Store(state / "fake.sqlite")
         self.service_quotas = ServiceQuotas(

@@ -92,5 +92,8 @@ def test_faults_reach_the_service_and_unknown_paths_are_named(server: Server) ->
     )
     with urllib.request.urlopen(request) as answer:
         assert answer.status == 200
+    server.post("/_smp/interrupt?job=one", {})
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        server.post("/_smp/interrupt", {})
     with pytest.raises(urllib.error.HTTPError, match="404"):
         server.get("/_smp/nothing")

@@ -11,6 +11,7 @@ from types_boto3_s3 import S3Client
 from local.sagemaker import s3
 from local.sagemaker.arns import Arns
 from local.sagemaker.errors import ServiceError
+from local.sagemaker.faults import Faults
 from local.sagemaker.roles import CallFailed, Role
 from local.sagemaker.service import SageMakerService
 from local.sagemaker.training.checkpoints import Checkpoints
@@ -185,6 +186,12 @@ def test_time_that_spot_training_waits_is_none_of_its_training(
     waited = job["SecondaryStatusTransitions"][0]
     assert waited["EndTime"] - waited["StartTime"] >= 2
     assert job["TrainingTimeInSeconds"] <= job["TrainingEndTime"] - waited["EndTime"] + 1
+
+
+def test_one_job_is_interrupted_once_and_no_other() -> None:
+    faults = Faults()
+    faults.interrupt("one")
+    assert [faults.interrupts_spot(job) for job in ("other", "one", "one")] == [False, True, False]
 
 
 @pytest.mark.parametrize("waits", [30, 0])

@@ -30,10 +30,10 @@ SETTINGS = {
 }
 
 
-# What is enough to see that something is learnt.
+# Enough to learn well from, in the forms that are no test of their own of how well.
 FEW = DIGITS[:120]
 SHORT = {**SETTINGS, "num_training_samples": len(FEW), "epochs": 4, "lr_scheduler_step": "3"}
-LEARNT_SOMETHING = 0.4
+LEARNT_WELL = 0.8
 
 
 def recorded(mode: str = "File") -> dict[str, Data]:
@@ -99,18 +99,18 @@ def test_a_pipe_of_an_augmented_manifest_serves_as_well(platform: LocalPlatform)
         options = {"RecordWrapperType": "RecordIO"}
         channels[name] = Data({}, RECORDIO, "Pipe", source=source, options=options)
     job = fit(platform, NAME, channels, SHORT)
-    assert completed(job)["validation:accuracy"] >= LEARNT_SOMETHING
+    assert completed(job)["validation:accuracy"] >= LEARNT_WELL
 
 
 def test_two_hosts_and_a_pipe_train_one_model(platform: LocalPlatform) -> None:
     settings = {**SHORT, "mini_batch_size": 5}
     job = fit(platform, NAME, recorded("Pipe"), settings, hosts=2)
-    assert completed(job)["validation:accuracy"] >= LEARNT_SOMETHING
+    assert completed(job)["validation:accuracy"] >= LEARNT_WELL
 
 
 def test_an_interrupted_job_ends_with_all_its_epochs(platform: LocalPlatform) -> None:
     job, log = interrupted(platform, NAME, recorded(), SHORT)
-    assert completed(job)["validation:accuracy"] >= LEARNT_SOMETHING
+    assert completed(job)["validation:accuracy"] >= LEARNT_WELL
     told = re.findall(r"Epoch\[(\d)\] Validation-accuracy", log)
     # The epoch that was broken off may have been told, and is told once more.
     assert set(told) == set("0123")
