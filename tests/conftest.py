@@ -8,6 +8,8 @@ import pytest
 # They read this when they are first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# moto would load thousands of machine images, which no test asks for, each time it begins anew.
+os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 
 # Files that take a minute or more, the longest first: begun last, they would keep one worker busy
 # while the others have nothing left. A file is one worker's (`--dist loadfile`).

@@ -177,10 +177,13 @@ def _stop_workers_from_their_first_instruction() -> None:
 
 
 def _end_with_parent() -> None:
-    """Let no worker outlive a server that was killed."""
+    """Let no worker outlive a server that was killed.
+
+    It is killed, too: Granian waits forever for a graceful end that is asked while it starts.
+    """
     if sys.platform == "linux":
         set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
         parent = multiprocessing.parent_process()
         if parent is not None and parent.pid != os.getppid():
             sys.exit(1)

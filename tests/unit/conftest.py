@@ -5,7 +5,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, NamedTuple
 
 import pytest
-from moto import mock_aws
+
+from tests.unit.mocking import mocked_aws
 
 
 class _CloudFormation(NamedTuple):
@@ -31,7 +32,7 @@ def _cloudformation(monkeypatch: pytest.MonkeyPatch) -> Iterator[_CloudFormation
     server = HTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    with mock_aws():
+    with mocked_aws():
         yield _CloudFormation(f"http://127.0.0.1:{server.server_port}/", received)
     server.shutdown()
     server.server_close()

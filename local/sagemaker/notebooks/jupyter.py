@@ -22,6 +22,7 @@ from local.sagemaker.notebooks.machine import Machine
 # Named and not imported: it needs jupyter_server, which is for this process's child alone.
 _SECRET = "SMP_NOTEBOOK_SESSION_SECRET"  # noqa: S105 (the name of the variable that holds it)
 _IDENTITY = "local.sagemaker.notebooks.identity.SessionIdentityProvider"
+_LAB = "local.sagemaker.notebooks.lab"
 _HOST = "127.0.0.1"
 _POLL = 0.05
 
@@ -129,7 +130,7 @@ def _command(home: NotebookHome, port: int) -> list[str]:
         # Without the folder it runs in: a notebook's own json.py must not become the server's.
         "-P",
         "-m",
-        "jupyterlab",
+        _LAB,
         "--no-browser",
         f"--ServerApp.ip={_HOST}",
         f"--ServerApp.port={port}",

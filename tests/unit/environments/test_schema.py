@@ -1,6 +1,5 @@
 import json
 
-import jsonschema
 import pytest
 import yaml
 
@@ -14,6 +13,8 @@ def test_the_schema_in_the_repository_is_current() -> None:
 
 @pytest.mark.parametrize("name", names())
 def test_every_environment_satisfies_the_schema_and_names_it(name: str) -> None:
+    import jsonschema  # takes seconds, of every worker if it stood above
+
     file = (DIRECTORY / f"{name}.yaml").read_text(encoding="utf-8")
     jsonschema.validate(yaml.safe_load(file), json.loads(text()))
     first = file.splitlines()[0]

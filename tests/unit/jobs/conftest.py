@@ -2,10 +2,10 @@ from collections.abc import Iterator
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from jobs.settings import Defaults, Platform
 from jobs.table import JobTable
+from tests.unit.mocking import mocked_aws
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[JobTable]:
         ("AWS_DEFAULT_REGION", "eu-west-1"),
     ):
         monkeypatch.setenv(name, value)
-    with mock_aws():
+    with mocked_aws():
         dynamodb = boto3.client("dynamodb")
         dynamodb.create_table(
             TableName="jobs",

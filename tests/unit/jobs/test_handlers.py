@@ -8,7 +8,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from common import clients
 from common.settings import InvalidSettings
@@ -17,6 +16,7 @@ from jobs.request import InvalidRequest
 from jobs.settings import Platform
 from tests.unit.jobs.requests import complete, request
 from tests.unit.jobs.test_compile import assert_valid
+from tests.unit.mocking import mocked_aws
 
 EXECUTION = "arn:aws:states:eu-west-1:111122223333:execution:sagemaker-platform-dev-training:one"
 SETTINGS = {
@@ -41,7 +41,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)
     clients._client.cache_clear()
-    with mock_aws():
+    with mocked_aws():
         s3 = boto3.client("s3")
         place: Any = {"LocationConstraint": "eu-west-1"}
         for bucket in ("data", "models"):

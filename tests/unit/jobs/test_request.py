@@ -2,7 +2,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from jobs.request import InvalidRequest, parse, schema
@@ -24,6 +23,8 @@ def test_the_published_schema_is_current() -> None:
 
 @pytest.mark.parametrize("path", sorted((DOCS / "examples").glob("*.json")), ids=lambda p: p.stem)
 def test_the_examples_are_requests(path: Path) -> None:
+    import jsonschema  # takes seconds, of every worker if it stood above
+
     document = json.loads(path.read_text().replace("{data_bucket}", "data"))
     parse(document)
     jsonschema.validate(document, schema())

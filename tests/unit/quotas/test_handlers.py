@@ -7,11 +7,11 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from common import clients
 from quotas import table
 from quotas.told import SILENT_SECONDS, Told
+from tests.unit.mocking import mocked_aws
 
 TRAINING = "ml.m5.xlarge for training job usage"
 ENDPOINT = "ml.m5.large for endpoint usage"
@@ -39,7 +39,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)
     clients._client.cache_clear()
-    with mock_aws():
+    with mocked_aws():
         boto3.client("dynamodb").create_table(
             TableName="told",
             BillingMode="PAY_PER_REQUEST",

@@ -5,10 +5,10 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 from types_boto3_s3 import S3Client
 
 from local.sagemaker.service import SageMakerService
+from tests.unit.mocking import mocked_aws
 from tests.unit.sagemaker.endpoint_support import Limited
 from tests.unit.sagemaker.surroundings import (
     BUCKET,
@@ -25,7 +25,7 @@ from tests.unit.sagemaker.surroundings import (
 def moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with mock_aws():
+    with mocked_aws():
         yield
 
 
