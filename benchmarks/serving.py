@@ -1,12 +1,13 @@
-"""Requests a second of the model server, beside BentoML, MLServer and a bare server of its kind.
+"""Requests a second of the model server, beside those of others and a bare server of its kind.
 
     python -m benchmarks.serving [MODEL ...]
 
-The models are xgboost and kmeans; and image-classification, if it is named: it takes `make deep`,
-and torch for the peers as well. All run with two workers on the cores that the clients use too, and
-are measured in five turns, one after the other. Printed: medians of requests a second, p50 and p99,
-time until a server answers as ready, and the memory of all its processes (PSS). The peers get an
-environment of their own, by `serving_peers/uv.lock`.
+The others are BentoML, MLServer and, where there is java, multi-model-server as sagemaker-inference
+sets it up in AWS's own containers. The models are xgboost and kmeans; and image-classification, if
+it is named: it takes `make deep`, and torch for the peers as well. All run with two workers on the
+cores that the clients use too, and are measured in five turns, one after the other. Printed:
+medians of requests a second, p50 and p99, time until a server answers as ready, and the memory of
+all its processes (PSS). The peers get an environment of their own, by `serving_peers/uv.lock`.
 """
 
 import base64
@@ -36,7 +37,8 @@ from benchmarks.serving_client import Question, client
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PEERS = Path(__file__).resolve().parent / "serving_peers"
-PEER_SERVERS = ("BentoML", "MLServer")
+AWS = "sagemaker-inference"
+PEER_SERVERS = ("BentoML", "MLServer", AWS)
 TEXT, IMAGE = "text/csv", "image/jpeg"
 LIGHT, DEEP = ("xgboost", "kmeans"), "image-classification"
 # Of the images, which are asked about one at a time.
@@ -93,8 +95,12 @@ def peers(*, deep: bool) -> Path:
     return environment / "bin"
 
 
-def command(kind: str, port: int, programs: Path) -> tuple[list[str], dict[str, str], str]:
+def command(
+    kind: str, port: int, base: Path, programs: Path
+) -> tuple[list[str], dict[str, str], str]:
     """How a server is started, with what environment, and which path answers once it is ready."""
+    if kind == AWS:
+        return _multi_model_server(port, base, programs)
     if kind == "bare":
         return [sys.executable, "-c", BARE, str(port)], {}, "/ping"
     if kind == "BentoML":
@@ -108,10 +114,40 @@ def command(kind: str, port: int, programs: Path) -> tuple[list[str], dict[str, 
     return [sys.executable, "-m", "algorithms", "serve"], {}, "/ping"
 
 
+def _multi_model_server(
+    port: int, base: Path, programs: Path
+) -> tuple[list[str], dict[str, str], str]:
+    """The command that sagemaker-inference gives, with a configuration of our own place and ports.
+
+    Its own writes into /etc and serves what lies in /opt/ml.
+    """
+    configuration = base / "mms.properties"
+    configuration.write_text(
+        f"inference_address=http://127.0.0.1:{port}\n"
+        f"management_address=http://127.0.0.1:{free_port()}\n"
+        "default_workers_per_model=2\n"
+        "default_service_handler=sagemaker_inference.default_handler_service\n"
+        "decode_input_request=false\n"
+        "enable_envvars_config=true\n"
+    )
+    (toolkit,) = programs.parent.glob("lib/python*/site-packages/sagemaker_inference")
+    arguments = [
+        *("--start", "--foreground", "--mms-config", str(configuration)),
+        *("--log-config", str(toolkit / "etc" / "log4j2.xml")),
+        *("--model-store", "/", "--models", f"model={base / 'model'}"),
+    ]
+    variables = {
+        "TMPDIR": str(base),
+        "LOG_LOCATION": str(base / "logs"),
+        "METRICS_LOCATION": str(base / "logs"),
+    }
+    return [str(programs / "multi-model-server"), *arguments], variables, "/ping"
+
+
 def start(kind: str, algorithm: str, base: Path, programs: Path) -> Server:
     """A server of the model below a folder, once it is ready."""
     port = free_port()
-    arguments, variables, ready = command(kind, port, programs)
+    arguments, variables, ready = command(kind, port, base, programs)
     started = time.perf_counter()
     process = subprocess.Popen(
         arguments,
@@ -229,12 +265,15 @@ def main() -> None:
     if set(wanted) - {*LIGHT, DEEP}:
         sys.exit(f"usage: python -m benchmarks.serving [{'|'.join((*LIGHT, DEEP))} ...]")
     programs = peers(deep=DEEP in wanted)
+    others = [kind for kind in PEER_SERVERS if kind != AWS or shutil.which("java")]
+    if AWS not in others:
+        print(f"{AWS} is left out: there is no java", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         for name in wanted:
             model(name, Path(folder) / name / "model")
             servers = {
                 kind: start(kind, name, Path(folder) / name, programs)
-                for kind in ("ours", *PEER_SERVERS, "bare")
+                for kind in ("ours", *others, "bare")
             }
             try:
                 compare(name, servers)

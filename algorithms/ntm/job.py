@@ -36,7 +36,7 @@ _SAMPLED = 2000
 _SEED = 0
 
 
-def run(job: Job) -> None:
+def train(job: Job) -> None:
     """Train, measure and leave the artifact.
 
     Raises:

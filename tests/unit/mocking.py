@@ -11,5 +11,7 @@ def mocked_aws() -> AbstractContextManager[object]:
     boto3's session outlives it: a new one would read the models of its services again, which takes
     longer than most tests.
     """
-    found: AbstractContextManager[object] = mock_aws(config={"core": {"reset_boto3_session": False}})
+    found: AbstractContextManager[object] = mock_aws(
+        config={"core": {"reset_boto3_session": False}}
+    )
     return found

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -112,3 +114,36 @@ def test_files_of_different_width_are_refused_by_name(job: JobFolder) -> None:
 def test_an_algorithm_that_is_not_built_yet_is_refused_with_a_sentence() -> None:
     with pytest.raises(AlgorithmError, match="not-yet is in the catalogue, but this project has"):
         module("not-yet")
+
+
+# The names of those that an environment without torch refuses, and nothing else that goes wrong.
+REFUSED = """
+import sys
+sys.modules["torch"] = None
+from algorithms.toolkit import available
+from algorithms.toolkit.algorithm import module
+from algorithms.toolkit.errors import AlgorithmError
+for name in available():
+    try:
+        module(name)
+    except AlgorithmError as error:
+        assert str(error).startswith(f"{name} needs torch, which is not installed here: take the")
+        print(name)
+"""
+
+
+def test_an_algorithm_of_deep_learning_says_that_it_needs_torch() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSED], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [
+        "deepar",
+        "image-classification",
+        "ipinsights",
+        "ntm",
+        "object-detection",
+        "object2vec",
+        "semantic-segmentation",
+        "seq2seq",
+    ]
