@@ -6,11 +6,12 @@ The others are BentoML, MLServer and, where there is java, multi-model-server as
 sets it up in AWS's own containers. The models are xgboost and kmeans; and image-classification, if
 it is named: it takes `make deep`, and torch for the peers as well. All run with two workers on the
 cores that the clients use too, and are measured in five turns, one after the other. Printed:
-medians of requests a second, p50 and p99, time until a server answers as ready, and the memory of
+medians of requests a second, p50 and p99, time until a server answers, and the memory of
 all its processes (PSS). The peers get an environment of their own, by `serving_peers/uv.lock`.
 """
 
 import base64
+import contextlib
 import http.client
 import io
 import json
@@ -24,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,10 +61,18 @@ Server("bare", port=int(sys.argv[1]), interface=Interfaces.RSGI, workers=2, webs
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, below 32,767: multi-model-server takes no other."""
+    for port in range(20_000, 32_767):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if port not in _given:
+                _given.add(port)
+                return port
+    raise RuntimeError("no port from 20,000 to 32,766 is free")
+
+
+# A server takes its port some time after it was told of it.
+_given: set[int] = set()
 
 
 @dataclass
@@ -95,28 +104,23 @@ def peers(*, deep: bool) -> Path:
     return environment / "bin"
 
 
-def command(
-    kind: str, port: int, base: Path, programs: Path
-) -> tuple[list[str], dict[str, str], str]:
-    """How a server is started, with what environment, and which path answers once it is ready."""
+def command(kind: str, port: int, base: Path, programs: Path) -> tuple[list[str], dict[str, str]]:
+    """How a server is started, and with what environment."""
     if kind == AWS:
         return _multi_model_server(port, base, programs)
     if kind == "bare":
-        return [sys.executable, "-c", BARE, str(port)], {}, "/ping"
+        return [sys.executable, "-c", BARE, str(port)], {}
     if kind == "BentoML":
         arguments = ["serve", "bento_service:Predictions", "--host", "127.0.0.1"]
-        return [str(programs / "bentoml"), *arguments, "--port", str(port)], {}, "/readyz"
+        return [str(programs / "bentoml"), *arguments, "--port", str(port)], {}
     if kind == "MLServer":
         ports = {"HTTP": port, "GRPC": free_port(), "METRICS": free_port()}
         named = {f"MLSERVER_{name}_PORT": str(each) for name, each in ports.items()}
-        ready = "/v2/models/predictions/ready"
-        return [str(programs / "mlserver"), "start", "mlserver_model"], named, ready
-    return [sys.executable, "-m", "algorithms", "serve"], {}, "/ping"
+        return [str(programs / "mlserver"), "start", "mlserver_model"], named
+    return [sys.executable, "-m", "algorithms", "serve"], {}
 
 
-def _multi_model_server(
-    port: int, base: Path, programs: Path
-) -> tuple[list[str], dict[str, str], str]:
+def _multi_model_server(port: int, base: Path, programs: Path) -> tuple[list[str], dict[str, str]]:
     """The command that sagemaker-inference gives, with a configuration of our own place and ports.
 
     Its own writes into /etc and serves what lies in /opt/ml.
@@ -141,14 +145,17 @@ def _multi_model_server(
         "LOG_LOCATION": str(base / "logs"),
         "METRICS_LOCATION": str(base / "logs"),
     }
-    return [str(programs / "multi-model-server"), *arguments], variables, "/ping"
+    return [str(programs / "multi-model-server"), *arguments], variables
 
 
-def start(kind: str, algorithm: str, base: Path, programs: Path) -> Server:
-    """A server of the model below a folder, once it is ready."""
+@contextlib.contextmanager
+def started(
+    kind: str, algorithm: str, base: Path, programs: Path, asked: Question
+) -> Iterator[Server]:
+    """A server of the model below a folder, once it answers; it ends with the context."""
     port = free_port()
-    arguments, variables, ready = command(kind, port, base, programs)
-    started = time.perf_counter()
+    arguments, variables = command(kind, port, base, programs)
+    begun = time.perf_counter()
     process = subprocess.Popen(
         arguments,
         cwd=PEERS if kind in PEER_SERVERS else CHECKOUT,
@@ -169,20 +176,27 @@ def start(kind: str, algorithm: str, base: Path, programs: Path) -> Server:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    while True:
-        if process.poll() is not None:
-            raise RuntimeError(f"{kind} ended with {process.returncode} before it was ready")
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            connection.request("GET", ready)
-            answer = connection.getresponse()
-            answer.read()
-        except OSError:
+    try:
+        while not _answers(port, asked):
+            if process.poll() is not None:
+                raise RuntimeError(f"{kind} ended with {process.returncode} before it was ready")
             time.sleep(0.005)
-        else:
-            if answer.status == 200:
-                return Server(process, port, time.perf_counter() - started)
-            time.sleep(0.005)
+        yield Server(process, port, time.perf_counter() - begun)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+def _answers(port: int, asked: Question) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("POST", asked.path, asked.body, {"Content-Type": asked.content_type})
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def question(kind: str, body: bytes, content_type: str) -> Question:
@@ -227,7 +241,8 @@ def bodies(name: str) -> Mapping[str, tuple[bytes, str]]:
 
 def measure(port: int, asked: Question, clients: int) -> tuple[float, float, float]:
     """Requests a second, p50 and p99 in milliseconds."""
-    with multiprocessing.get_context("fork").Pool(clients) as pool:
+    reset = (signal.SIGTERM, signal.SIG_DFL)
+    with multiprocessing.get_context("fork").Pool(clients, signal.signal, reset) as pool:
         pool.map(abs, range(clients))
         found = pool.starmap(client, [(port, asked, SECONDS)] * clients)
     latencies = np.concatenate([np.array(part) for part in found])
@@ -264,34 +279,39 @@ def main() -> None:
     wanted = sys.argv[1:] or LIGHT
     if set(wanted) - {*LIGHT, DEEP}:
         sys.exit(f"usage: python -m benchmarks.serving [{'|'.join((*LIGHT, DEEP))} ...]")
+    # Whoever ends the benchmark ends its servers.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     programs = peers(deep=DEEP in wanted)
     others = [kind for kind in PEER_SERVERS if kind != AWS or shutil.which("java")]
     if AWS not in others:
         print(f"{AWS} is left out: there is no java", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         for name in wanted:
+            asked = bodies(name)
             model(name, Path(folder) / name / "model")
-            servers = {
-                kind: start(kind, name, Path(folder) / name, programs)
-                for kind in ("ours", *others, "bare")
-            }
-            try:
-                compare(name, servers)
-            finally:
-                for server in servers.values():
-                    os.killpg(server.process.pid, signal.SIGTERM)
-                    server.process.wait()
+            with contextlib.ExitStack() as ended:
+                first = next(iter(asked.values()))
+                servers = {
+                    kind: ended.enter_context(
+                        started(kind, name, Path(folder) / name, programs, question(kind, *first))
+                    )
+                    for kind in ("ours", *others, "bare")
+                }
+                compare(name, servers, asked)
 
 
-def compare(name: str, servers: Mapping[str, Server]) -> None:
+def compare(
+    name: str, servers: Mapping[str, Server], asked: Mapping[str, tuple[bytes, str]]
+) -> None:
     """Measure the servers of one model in turns."""
-    for title, (body, content_type) in bodies(name).items():
+    for title, (body, content_type) in asked.items():
         for clients in (1, 8, 32):
             turns: dict[str, list[tuple[float, float, float]]] = {kind: [] for kind in servers}
             for _ in range(TURNS):
                 for kind, found in turns.items():
-                    asked = question(kind, body, content_type)
-                    found.append(measure(servers[kind].port, asked, clients))
+                    found.append(
+                        measure(servers[kind].port, question(kind, body, content_type), clients)
+                    )
             for kind, found in turns.items():
                 rate, p50, p99 = map(statistics.median, zip(*found, strict=True))
                 line = {

@@ -1,18 +1,28 @@
-"""Sequence-to-Sequence judged by sacrebleu: sets with a rule, and translations beside copies."""
+"""Sequence-to-Sequence judged by sacrebleu: sets with a rule, and translations beside copies.
+
+Beside the speed of training stands that of the same network in a bare loop, on batches that were
+made before.
+"""
 
 from __future__ import annotations
 
 import math
 import re
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
 import sacrebleu
+import torch
+from torch.nn import functional
 
+from algorithms.catalog import algorithm
 from algorithms.seq2seq import load, pairs
-from algorithms.seq2seq.vocabulary import END
+from algorithms.seq2seq.network import Network
+from algorithms.seq2seq.vocabulary import END, PADDING
 from benchmarks.algorithms._training import Trained, trained
 from benchmarks.measuring import Figure
 from datasets import django_translations
@@ -88,7 +98,37 @@ def _translated() -> list[Figure]:
             Figure("translations: perplexity", "", [min(map(float, told))], f"first {told[0]}"),
             Figure("translations: perplexity by frequency", "", [by_frequency]),
             Figure("translations: training", "s", [job.seconds], _speed(job)),
+            Figure("translations: training by a bare loop", "pairs/s", _bare(some), "each epoch"),
         ]
+
+
+def _bare(some: Languages) -> list[float]:
+    """Pairs a second of each epoch but the first, which warms up."""
+    numbered = some.numbers(some.pairs[: -_HELD_OUT - _CHECKED])
+    settings = algorithm("seq2seq").parse({name: str(one) for name, one in _TRANSLATION.items()})
+    network = Network(settings, len(some.source), len(some.target)).train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=settings["learning_rate"])
+    told = pairs.Pairs(
+        *(
+            pairs.Side.of([np.array(each[side], dtype=np.int32) for each in numbered])
+            for side in (0, 1)
+        )
+    )
+    batches = [
+        [torch.from_numpy(part) for part in (one.source, one.lengths, one.before, one.after)]
+        for one in told.batches(settings["batch_size"], settings["bucket_width"], None)
+    ]
+    speeds = []
+    for _ in range(4):
+        began = time.perf_counter()
+        for source, lengths, before, after in batches:
+            wanted = after != PADDING
+            optimizer.zero_grad()
+            odds = network(source, lengths, before, wanted)
+            functional.cross_entropy(odds, after[wanted]).backward()
+            optimizer.step()
+        speeds.append(len(numbered) / (time.perf_counter() - began))
+    return speeds[1:]
 
 
 def _fitted(some: Languages, settings: Mapping[str, Any]) -> AbstractContextManager[Trained]:
