@@ -1,8 +1,10 @@
 """Training of a network on windows, on one host or several.
 
 The steps are GluonTS's: Adam, gradients cut to a norm of 10, half the learning rate after ten
-epochs without progress, and the parameters of the epoch with the lowest loss at the end. The
-windows are drawn anew for each epoch, evenly over all of them.
+epochs without progress, and the parameters of the epoch with the lowest loss at the end. These are
+their mean over the last steps, for one step moves the level of all forecasts: B. Polyak and A.
+Juditsky, Acceleration of Stochastic Approximation by Averaging (1992). The windows are drawn anew
+for each epoch, evenly over all of them.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +35,8 @@ _TOLD = 5
 _NORM = 10.0
 _WEIGHT_DECAY = 1e-8
 _PATIENCE = 10
+# A step counts in the mean of the parameters by so much less than the one after it.
+_DECAY = 0.97
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,34 @@ class Share:
         return numbers[(numbers >= self._from) & (numbers < self._to)] - self._from
 
 
+class Mean:
+    """The mean of a network's parameters over its last steps; of the first ones, over fewer."""
+
+    def __init__(self, network: Network) -> None:
+        self._parameters = list(network.parameters())
+        self._means = [each.detach().clone() for each in self._parameters]
+        self._kept: list[Any] = []
+        self._steps = 0
+
+    @torch.no_grad()
+    def add(self) -> None:
+        """Take the parameters after another step into account."""
+        self._steps += 1
+        decay = min(_DECAY, (1 + self._steps) / (10 + self._steps))
+        for mean, parameter in zip(self._means, self._parameters, strict=True):
+            mean.lerp_(parameter, 1 - decay)
+
+    def keep(self) -> None:
+        """Remember the mean as it is now."""
+        self._kept = [each.clone() for each in self._means]
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Make what was remembered the network's parameters."""
+        for parameter, kept in zip(self._parameters, self._kept, strict=True):
+            parameter.copy_(kept)
+
+
 class Fitting:
     """The training of one network on this host's share of the windows."""
 
@@ -90,6 +122,7 @@ class Fitting:
         self._optimizer = torch.optim.Adam(
             network.parameters(), lr=plan.learning_rate, weight_decay=_WEIGHT_DECAY
         )
+        self._mean = Mean(network)
         self._drawn = epoch_windows(share.points, network.prediction_length, plan.mini_batch_size)
 
     def run(self) -> float:
@@ -102,18 +135,18 @@ class Fitting:
             self._optimizer, mode="min", factor=0.5, patience=_PATIENCE
         )
         patience = self._plan.early_stopping_patience
-        best, best_epoch, best_state = math.inf, -1, {}
+        best, best_epoch = math.inf, -1
         self._network.train()
         for epoch in range(self._plan.epochs):
             loss = self._epoch(epoch)
             if loss < best:
                 best, best_epoch = loss, epoch
-                best_state = {k: each.clone() for k, each in self._network.state_dict().items()}
+                self._mean.keep()
             slower.step(loss)
             if patience is not None and epoch - best_epoch >= patience:
                 log.info("Early stop condition met. Stopping training.")
                 break
-        self._network.load_state_dict(best_state)
+        self._mean.restore()
         self._network.eval()
         log.info("Final loss: %s (occurred at epoch %d)", best, best_epoch)
         log.info(
@@ -174,6 +207,7 @@ class Fitting:
         average_gradients(self._network, len(own))
         torch.nn.utils.clip_grad_norm_(self._network.parameters(), _NORM)
         self._optimizer.step()
+        self._mean.add()
         return value
 
     def _batches(self) -> Iterator[npt.NDArray[np.int64]]:

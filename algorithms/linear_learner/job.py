@@ -252,16 +252,18 @@ def _choose(
         sample.add(block.times(fitted.weights) + fitted.bias, truth)
     own_scores, own_labels = sample.chosen()
     parts = peers.gather({"scores": own_scores, "labels": own_labels})
-    scores = np.concatenate([part["scores"] for part in parts]).astype(np.float64)
     labels = np.concatenate([part["labels"] for part in parts])
-    if settings.loss_name == "logistic":
-        scores = sigmoid(scores)
-    found = [
-        calibrate(scores[:, model], labels, criterion, values, natural)
-        if np.isfinite(fitted.losses[model])
-        else (natural, -np.inf)
-        for model in range(scores.shape[1])
-    ]
+
+    def calibrated(model: int) -> tuple[float, float]:
+        if not np.isfinite(fitted.losses[model]):
+            return natural, -np.inf
+        # One model at a time: in numbers of 64 bits, all would take several times the sample.
+        scores = np.concatenate([part["scores"][:, model] for part in parts]).astype(np.float64)
+        if settings.loss_name == "logistic":
+            scores = sigmoid(scores)
+        return calibrate(scores, labels, criterion, values, natural)
+
+    found = [calibrated(model) for model in range(len(settings.variants))]
     best = max(range(len(found)), key=lambda model: (found[model][1], -fitted.losses[model]))
     threshold, value = found[best]
     if value < 0:

@@ -205,7 +205,7 @@ def _pieces(
         raise CustomerError(f"No data in channel {name}")
 
 
-def _mixed(window: Sequence[Table], random: np.random.Generator) -> Table:
+def _mixed(window: list[Table], random: np.random.Generator) -> Table:
     table = join(window)
     return table.take(random.permutation(table.rows))
 

@@ -38,7 +38,7 @@ Path(sys.argv[4]).write_bytes(forest.to_msgpack())
 
 
 def measure() -> list[Figure]:
-    """ROC AUC, training time and memory."""
+    """ROC AUC and training time."""
     rows = shuttle.rows()
     figures = [
         *_accuracy("shuttle", rows.features, rows.unusual),
@@ -46,7 +46,6 @@ def measure() -> list[Figure]:
     ]
     with tempfile.TemporaryDirectory() as folder:
         figures += _time(Path(folder), rows.features)
-        figures += _memory(Path(folder), rows.features)
     return figures
 
 
@@ -115,16 +114,4 @@ def _time(folder: Path, features: Rows) -> list[Figure]:
         Figure("training", "s", own, what),
         Figure("training by krcf alone", "s", alone, what),
         Figure("training over krcf alone", "", ratios, "goal <= 1.05"),
-    ]
-
-
-def _memory(folder: Path, features: Rows) -> list[Figure]:
-    return [
-        Figure(
-            f"peak memory at {times}x the rows",
-            "MB",
-            [_train(folder / f"{times}", np.tile(features, (times, 1))).megabytes],
-        )
-        # Less than that is read at once, by a reader that needs less memory.
-        for times in (8, 64)
     ]

@@ -130,30 +130,60 @@ def same_kind(first: Table, table: Table, *, width: bool = True) -> None:
         raise FormatError(f"{without.place(0)} has no label, while {other.place(0)} has one")
 
 
-def join(tables: Sequence[Table]) -> Table:
-    """Several files of one channel as one table; all must have the same width."""
+def join(tables: list[Table]) -> Table:
+    """Several files of one channel as one table; all must have the same width.
+
+    The list is empty afterwards: tables leave it one by one, so that no record need be in memory
+    twice.
+    """
     first = tables[0]
     if len(tables) == 1:
-        return first
+        return tables.pop()
     for table in tables:
         same_kind(first, table, width=not first.sparse)
-    if first.sparse:
-        from scipy.sparse import vstack
-
-        width = max(table.width for table in tables)
-        features: Any = vstack([t.widened(width).features for t in tables], format="csr")
-    else:
-        features = np.concatenate([table.features for table in tables])
     files = _merged(file for table in tables for file in table.files)
-    return Table(
-        features,
+    columns = (
         _joined([t.labels for t in tables], "label", files),
         _joined([t.weights for t in tables], "weight", files),
         _joined([t.groups for t in tables], "group", files),
-        files,
-        first.before,
-        first.label_title,
     )
+    sparse, before, label_title = first.sparse, first.before, first.label_title
+    # Nothing may hold on to what leaves the list.
+    del first, table
+    features = _stacked_sparse(tables) if sparse else _stacked(tables)
+    return Table(features, *columns, files, before, label_title)
+
+
+def _stacked(tables: list[Table]) -> FloatArray:
+    """The rows of all tables, which leave the list."""
+    found = np.empty((sum(table.rows for table in tables), tables[0].width), dtype=np.float32)
+    stop = len(found)
+    while tables:
+        features = tables.pop().features
+        found[stop - len(features) : stop] = features
+        stop -= len(features)
+    return found
+
+
+def _stacked_sparse(tables: list[Table]) -> csr_matrix:
+    """The same of sparse ones, as wide as the widest."""
+    from scipy.sparse import csr_matrix
+
+    shape = sum(table.rows for table in tables), max(table.width for table in tables)
+    stored = sum(table.numbers for table in tables)
+    index = np.int32 if max(stored, *shape) < 2**31 else np.int64
+    data = np.empty(stored, dtype=np.float32)
+    indices, starts = np.empty(stored, dtype=index), np.zeros(shape[0] + 1, dtype=index)
+    row, entry = shape[0], stored
+    while tables:
+        features: Any = tables.pop().features
+        rows, entries = features.shape[0], features.nnz
+        data[entry - entries : entry] = features.data[:entries]
+        indices[entry - entries : entry] = features.indices[:entries]
+        entry -= entries
+        starts[row - rows + 1 : row + 1] = features.indptr[1:] + entry
+        row -= rows
+    return csr_matrix((data, indices, starts), shape=shape)
 
 
 def _merged(files: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from algorithms.deepar import scores
-from algorithms.deepar.fitting import epoch_windows
+from algorithms.deepar.fitting import Mean, epoch_windows
 from algorithms.deepar.network import Network, PointOutput, SeriesScaler, Settings
 from algorithms.deepar.series import Series
 from algorithms.deepar.windows import Windows
@@ -199,3 +199,23 @@ def test_scores_of_parts_add_up() -> None:
 def test_an_epoch_is_a_pass_over_the_points_of_ten_steps_at_least() -> None:
     assert epoch_windows(points=100_000, prediction_length=100, mini_batch_size=32) == 1000
     assert epoch_windows(points=400, prediction_length=100, mini_batch_size=32) == 320
+
+
+def test_parameters_are_the_mean_over_the_last_steps_before_they_were_kept() -> None:
+    model, _ = network()
+    parameter = next(iter(model.parameters()))
+    mean = Mean(model)
+
+    def step(value: float) -> None:
+        with torch.no_grad():
+            parameter.fill_(value)
+        mean.add()
+
+    for _ in range(400):
+        step(1.0)
+    step(2.0)
+    mean.keep()
+    step(9.0)
+    mean.restore()
+    # The last of many steps counts by three in a hundred.
+    assert parameter.detach().numpy() == pytest.approx(1.03, abs=1e-3)
