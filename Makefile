@@ -81,7 +81,7 @@ test: setup $(DEEP) functions $(CLIENTS) ## Run every test, end to end on the lo
 
 # The long run of kills at random moments is for `make test`.
 test-core: export SMP_KILLS ?= 15
-test-core: setup functions $(CLIENTS) ## The same without deep learning, and without torch
+test-core: setup functions $(CLIENTS) ## The same without deep learning and torch, and with fewer kills
 	@echo "test-core: pytest with $(WORKERS) workers"
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore-glob='*/deep/*' $(ARGS)
 

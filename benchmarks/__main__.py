@@ -12,6 +12,7 @@ from benchmarks import (
     memory,
     notebook,
     pipe_mode,
+    readers,
     restart,
     synthesis,
 )
@@ -30,6 +31,7 @@ ON_A_PLATFORM: dict[str, Callable[[Aws], list[Figure]]] = {
     "restart": restart.measure,
 }
 ALONE: dict[str, Callable[[], list[Figure]]] = {
+    "readers": readers.measure,
     "synthesis": synthesis.measure,
     "demo": first_prediction.measure,
 }

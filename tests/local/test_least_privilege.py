@@ -308,10 +308,11 @@ def tidy(platform: LocalPlatform, function: str, executions: list[str]) -> None:
     states = platform.client("stepfunctions")
     for execution in executions:
         if function in ("complete", "sweep") and not over(platform, execution):
-            # Its job's end was claimed and could not be told; that claim stands for a while. It may
-            # run out just now.
-            with contextlib.suppress(ClientError):
+            # Its job's end was claimed and could not be told; that claim stands for a while.
+            try:
                 states.stop_execution(executionArn=execution)
+            except ClientError:
+                assert over(platform, execution), "it neither runs out nor can be stopped"
         ended(platform, execution)
     # A function that was refused in the middle of a deployment keeps the endpoint to itself.
     table = platform.client("dynamodb")

@@ -94,13 +94,11 @@ def _uniform(body: bytes, name: str, before: int) -> Table | None:
     columns = [slice(HEADER.size + s.start, HEADER.size + s.stop) for s in spans if s]
     table = np.frombuffer(body, dtype=np.uint8).reshape(-1, stride)
     # Whatever is no number of a feature or a label must be the same in all: frames, tags, lengths.
-    fixed = np.ones(stride, dtype=bool)
-    for column in columns:
-        fixed[column] = False
-    if not np.array_equal(
-        table[:, fixed], np.broadcast_to(table[0, fixed], (len(table), fixed.sum()))
-    ):
-        return None
+    begin = 0
+    for column in (*sorted(columns, key=lambda each: each.start), slice(stride, stride)):
+        if (table[:, begin : column.start] != table[0, begin : column.start]).any():
+            return None
+        begin = column.stop
     features, *label = (np.ascontiguousarray(table[:, c]).view("<f4") for c in columns)
     return Table(
         features.astype(np.float32, copy=False),

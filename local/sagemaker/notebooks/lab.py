@@ -5,13 +5,16 @@ is imported, for two formats of addresses (iri, iri-reference) that no schema of
 """
 
 import sys
-from types import ModuleType
-from typing import cast
 
-# As if it were not installed.
-sys.modules["rfc3987_syntax"] = cast(ModuleType, None)
 
-from jupyterlab.labapp import main  # noqa: E402 what stands above must come first
+def main() -> None:
+    """Start JupyterLab with the arguments of this process."""
+    # As if it were not installed.
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+    from jupyterlab.labapp import main as start
+
+    start()
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

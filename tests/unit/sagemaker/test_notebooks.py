@@ -3,6 +3,8 @@
 import http.cookiejar
 import json
 import os
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -397,3 +399,21 @@ def test_lists_by_name_and_by_what_only_notebooks_have(sagemaker: SageMakerServi
         "ListNotebookInstances", {"MaxResults": 2, "NextToken": page["NextToken"]}
     )
     assert [each["NotebookInstanceName"] for each in more["NotebookInstances"]] == ["c"]
+
+
+# Whether jsonschema was imported, and what makes the grammars that it has no use for here.
+IMPORTED = """
+import contextlib, sys
+from local.sagemaker.notebooks import lab
+sys.argv[1:] = ["--version"]
+with contextlib.suppress(SystemExit):
+    lab.main()
+print("jsonschema" in sys.modules, "lark" in sys.modules)
+"""
+
+
+def test_jupyterlab_starts_without_the_grammars_that_it_never_uses() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "True False"
