@@ -1,7 +1,8 @@
 """The front of the emulator that answers only what is written."""
 
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+import logging
+from collections.abc import Callable, Coroutine, MutableMapping
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -9,7 +10,8 @@ from local.emulator.state_file import NotWritten
 from local.emulator.state_keeper import Keeper
 
 Message = MutableMapping[str, Any]
-Application = Callable[[Any, Any, Any], Awaitable[None]]
+Application = Callable[[Any, Any, Any], Coroutine[Any, Any, None]]
+_logger = logging.getLogger("smp")
 
 
 def durable(application: Application, keeper: Keeper) -> Application:
@@ -19,39 +21,55 @@ def durable(application: Application, keeper: Keeper) -> Application:
         if scope["type"] != "http":
             await application(scope, receive, send)
             return
-        refused = False
+        begun = refused = False
+
+        async def refuse(answer: Message, text: str) -> None:
+            nonlocal begun, refused
+            begun = refused = True
+            for part in _refusal(scope, answer, text):
+                await send(part)
 
         async def sent(message: Message) -> None:
-            nonlocal refused
+            nonlocal begun
             if refused:
                 return
             if message["type"] == "http.response.start":
                 try:
                     await keeper.settle()
                 except NotWritten as error:
-                    refused = True
-                    for part in _refusal(scope, message, str(error)):
-                        await send(part)
+                    text = (
+                        f"The local platform could not write its state ({error}), and did nothing. "
+                        "Free some space on its disk and call again."
+                    )
+                    await refuse(message, text)
                     return
+            begun = True
             await send(message)
 
-        await application(scope, receive, sent)
+        try:
+            await application(scope, receive, sent)
+        except Exception as error:
+            if begun:
+                raise
+            _logger.exception("%s %s", scope["method"], scope["path"])
+            text = (
+                f"The local platform failed at this call ({type(error).__name__}: {error}). "
+                "Call again; smp logs shows where."
+            )
+            await refuse({}, text)
 
     return served
 
 
-def _refusal(scope: Any, answer: Message, reason: str) -> list[Message]:
-    """An answer of the same protocol, which clients take for a fault of the service."""
-    text = (
-        f"The local platform could not write its state ({reason}), and did nothing. "
-        "Free some space on its disk and call again."
-    )
+def _refusal(scope: Any, answer: Message, text: str) -> list[Message]:
+    """An answer of the call's protocol, which clients take for a fault of the service."""
+    asked = dict(scope.get("headers", []))
     kinds = [value for name, value in answer.get("headers", []) if name.lower() == b"content-type"]
-    names = dict(scope.get("headers", []))
-    if b"/s3/aws4_request" in names.get(b"authorization", b""):
+    form = asked.get(b"content-type", b"").startswith(b"application/x-www-form-urlencoded")
+    if b"/s3/aws4_request" in asked.get(b"authorization", b""):
         kind = b"application/xml"
         body = f"<Error><Code>InternalError</Code><Message>{escape(text)}</Message></Error>"
-    elif any(b"xml" in one for one in kinds):
+    elif any(b"xml" in one for one in kinds) or (form and not kinds):
         kind = b"text/xml"
         body = (
             "<ErrorResponse><Error><Type>Receiver</Type><Code>InternalFailure</Code>"

@@ -14,7 +14,7 @@ from typing import Any
 
 from local.emulator.state_file import Delta, NotWritten, Row, RowId, StateFile, StateRefused
 from local.emulator.state_rows import Touched, Unreadable, read, write
-from local.emulator.state_stores import ALL, Store, discovered, module_of
+from local.emulator.state_stores import ALL, Store, loaded, module_of, stores_of
 
 # How long a change in the background may wait for its turn; one that is asked for does not.
 _PAUSE = 0.1
@@ -106,8 +106,16 @@ class Keeper:
         if len(sys.modules) == self._module_count:
             return
         self._module_count = len(sys.modules)
-        for name, module, attribute in discovered(self._modules):
-            self._stores[name] = Store(name, module, attribute, self._tell, self._loop_thread)
+        for short, module, whole in loaded():
+            if short in self._modules:
+                continue
+            if not whole:
+                self._module_count = 0
+                continue
+            self._modules.add(short)
+            for attribute in stores_of(short, module):
+                name = f"{short}.{attribute}"
+                self._stores[name] = Store(name, module, attribute, self._tell, self._loop_thread)
 
     def _tell(self, entries: Touched) -> None:
         self._dirty[id(entries)] = entries
@@ -205,8 +213,9 @@ class Keeper:
         """Find all that has changed since it was written; nothing is served meanwhile."""
         self._discover()
         delta = Delta()
-        dirty, self._dirty = self._dirty, {}
-        for entries in dirty.values():
+        # One by one out of the same dictionary, which other threads go on adding to.
+        dirty = [self._dirty.popitem()[1] for _ in range(len(self._dirty))]
+        for entries in dirty:
             store, key = entries.owner
             if store is None:
                 continue
@@ -234,6 +243,9 @@ class Keeper:
             if store.name not in self._unwritable:
                 _logger.exception("State of %s cannot be kept", store.name)
             self._unwritable.add(store.name)
+            # Another thread may have been changing it at this moment.
+            for one in touched:
+                entries.touch(one)
 
     async def keep(self) -> None:
         """Write what changes in the background, for as long as the server runs."""
@@ -250,6 +262,9 @@ class Keeper:
                     await self.settle()
             except NotWritten:
                 # Logged; tried again with the next call, or the next round.
+                await asyncio.sleep(1)
+            except Exception:
+                _logger.exception("What changed in the background is not kept yet")
                 await asyncio.sleep(1)
 
     async def _look_at_all(self) -> None:

@@ -68,7 +68,9 @@ class Touched(defaultdict[Any, Any]):
         for key, until in [*self._watched.items()]:
             touched.add(key)
             if until < now:
-                self._watched.pop(key, None)
+                renewed = self._watched.pop(key, until)
+                if renewed != until:
+                    self._watched[key] = renewed
         return touched, bool(self._watched)
 
     def watches(self, key: Any) -> bool:
@@ -126,14 +128,14 @@ class Touched(defaultdict[Any, Any]):
         super().clear()
 
     def values(self) -> Any:
-        """As of a dictionary."""
+        """As of a dictionary, at this moment: other threads may add to it while they are read."""
         self.touch_all()
-        return super().values()
+        return [*super().values()]
 
     def items(self) -> Any:
-        """As of a dictionary."""
+        """As `values`."""
         self.touch_all()
-        return super().items()
+        return [*super().items()]
 
     def plain(self) -> dict[Any, Any]:
         """Give a dictionary with the same values that notes nothing."""

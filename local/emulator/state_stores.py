@@ -53,7 +53,7 @@ def _points(points: Any) -> object:
 
 def _events(stream: Any) -> object:
     events = stream.get("events") or []
-    rest = {name: value for name, value in stream.items() if name != "events"}
+    rest = {**stream, "events": None}
     return len(events), repr(events[-1:]), repr(rest)
 
 
@@ -181,7 +181,7 @@ class Store:
                 self._collect_parts(text, key, value, delta)
                 value = {
                     name: inner
-                    for name, inner in dict.items(value)
+                    for name, inner in [*dict.items(value)]
                     if name not in (self.kind.part, self.kind.derived)
                 }
                 self._changed(text, "", value, delta, bodies=())
@@ -195,7 +195,7 @@ class Store:
         if not isinstance(parts, Touched):
             parts = value[self.kind.part] = Touched(parts, self._tell, self._loop_thread)
             # Another dictionary than before: what it lacks is gone.
-            for part in self._written.get(text, {}).keys() - {repr(one) for one in parts} - {""}:
+            for part in self._written.get(text, {}).keys() - {repr(one) for one in [*parts]} - {""}:
                 self._gone(text, part, delta)
         parts.owner = self, key
         self.collect_part(key, parts, parts.take()[0], delta)
@@ -352,22 +352,28 @@ def _shortened(value: Any, paths: tuple[Path, ...], names: Iterator[str]) -> Any
     return value
 
 
-def discovered(known: set[str]) -> Iterator[tuple[str, Any, str]]:
-    """Each store of the modules that were loaded since: its name, module and attribute."""
-    from ministack.core.responses import AccountRegionScopedDict, AccountScopedDict
+def loaded() -> Iterator[tuple[str, Any, bool]]:
+    """Each service of ministack's that is loaded: its name and module, and whether it is whole.
 
+    One that another thread is importing may lack its stores yet.
+    """
     for path, module in [*sys.modules.items()]:
         short = path.removeprefix(_PACKAGE)
-        if short == path or module is None or short in known:
-            continue
-        known.add(short)
-        for attribute, held in [*vars(module).items()]:
-            name = f"{short}.{attribute}"
-            own = attribute in PLAIN_STORES.get(short, ()) or isinstance(
-                held, AccountRegionScopedDict | AccountScopedDict
-            )
-            if own and name not in NOT_KEPT:
-                yield name, module, attribute
+        if short != path and module is not None:
+            spec = getattr(module, "__spec__", None)
+            yield short, module, not getattr(spec, "_initializing", False)
+
+
+def stores_of(short: str, module: Any) -> Iterator[str]:
+    """The attributes of a service's module that are stores to be kept."""
+    from ministack.core.responses import AccountRegionScopedDict, AccountScopedDict
+
+    for attribute, held in [*vars(module).items()]:
+        own = attribute in PLAIN_STORES.get(short, ()) or isinstance(
+            held, AccountRegionScopedDict | AccountScopedDict
+        )
+        if own and f"{short}.{attribute}" not in NOT_KEPT:
+            yield attribute
 
 
 def module_of(name: str) -> Any:

@@ -70,6 +70,7 @@ class LocalPlatform:
         self.session: boto3.Session = running.credentials.session()
         self._together = together.open("a")
         self._faulty = False
+        self._logged_before = 0
 
     def client(self, service: str, **options: Any) -> Any:
         """A boto3 client for `service`."""
@@ -106,6 +107,13 @@ class LocalPlatform:
     def begin_test(self) -> None:
         """Take part with other workers' tests."""
         fcntl.flock(self._together, fcntl.LOCK_SH)
+        self._logged_before = Home(self.home).log.stat().st_size
+
+    def logged(self) -> str:
+        """What the server has logged since the test began: nothing, when all is well."""
+        with Home(self.home).log.open("rb") as log:
+            log.seek(self._logged_before)
+            return log.read().decode(errors="replace")
 
     def end_test(self) -> None:
         """Take all faults away and let the others go on."""
@@ -295,11 +303,27 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
     A hook and no fixture: what module fixtures do on the platform must be covered, too.
     """
-    uses = "platform" in getattr(item, "fixturenames", ())
-    if uses and RUNNING:
+    if _uses_platform(item) and RUNNING:
         RUNNING[0].begin_test()
     try:
         return (yield)
     finally:
-        if uses and RUNNING:
+        if _uses_platform(item) and RUNNING:
             RUNNING[0].end_test()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A client is told no more than 500 Internal Server Error; the platform's log says why."""
+    report = yield
+    if report.failed and _uses_platform(item) and RUNNING:
+        report.sections.append(
+            ("Log of the platform, with other workers' tests", RUNNING[0].logged())
+        )
+    return report
+
+
+def _uses_platform(item: pytest.Item) -> bool:
+    return "platform" in getattr(item, "fixturenames", ())

@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -375,14 +374,6 @@ def test_a_value_that_was_handed_out_or_changed_is_noted(
     use(watched)
     assert watched.take() == ({"a"}, False)
     assert told == [watched]
-
-
-def test_what_another_thread_holds_is_looked_at_again_and_again() -> None:
-    watched = Touched(defaultdict(dict), lambda _: None, threading.get_ident())
-    thread = threading.Thread(target=lambda: watched["a"])
-    thread.start()
-    thread.join()
-    assert [watched.take(), watched.take()] == [({"a"}, True)] * 2
 
 
 def test_nothing_changes_unnoticed(server: Server) -> None:
