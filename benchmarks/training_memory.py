@@ -7,7 +7,9 @@ repeated: how much there is counts here, and not what.
 
 from __future__ import annotations
 
+import io
 import json
+import mimetypes
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from scipy.sparse import random as random_sparse
 
 from algorithms.catalog import algorithm
 from algorithms.toolkit.formats import recordio
 from algorithms.toolkit.formats.table import Table
+from algorithms.toolkit.images import imagerecord
 from benchmarks.algorithms import _processes
 from benchmarks.measuring import Figure, machine
 from datasets import digit_images
@@ -57,6 +61,26 @@ class Case:
     settings: Mapping[str, Any]
     modes: Sequence[str] = ("File", "Pipe")
     others: Mapping[str, tuple[str, _Files]] = field(default_factory=dict)
+    mask: bytes = b""
+    """What lies in `train_annotation` beside each object, and comes after it through a pipe."""
+
+    def files(self, times: int) -> dict[str, tuple[str, _Files]]:
+        """The channels of File mode."""
+        suffix = mimetypes.guess_extension(self.content_type) or ".data"
+        channels = {"train": (self.content_type, _named(self.part, suffix, times))}
+        if self.mask:
+            channels["train_annotation"] = "image/png", _named(self.mask, ".png", times)
+        return {**self.others, **channels}
+
+    def stream(self, times: int) -> tuple[str, list[bytes]]:
+        """The content type of `train` in Pipe mode, and what comes through."""
+        if not self.mask:
+            return self.content_type, [self.part] * times
+        return _IMAGES, [recordio.frame(self.part) + recordio.frame(self.mask)] * times
+
+
+def _named(body: bytes, suffix: str, times: int) -> _Files:
+    return {f"{number}{suffix}": body for number in range(times)}
 
 
 @cache
@@ -123,36 +147,73 @@ def _translation() -> Case:
         "validation": (_PROTOBUF, {"val.rec": few}),
         "vocab": ("application/json", some.vocabularies()),
     }
-    return Case(_PROTOBUF, body, 4, settings, ("File",), others)
+    return Case(_PROTOBUF, body, 32, settings, ("File",), others)
+
+
+@cache
+def _photographs() -> list[bytes]:
+    """Ten pictures of a megabyte each, of nothing."""
+    found = []
+    for seed in range(10):
+        file = io.BytesIO()
+        noise = np.random.default_rng(seed).integers(0, 256, (900, 1200, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(file, "JPEG", quality=85)
+        found.append(file.getvalue())
+    return found
 
 
 def _classified() -> Case:
-    digits = digit_images.small()[:800]
+    found = _photographs()
+    body = b"".join(imagerecord.pack([n], jpeg) for n, jpeg in enumerate(found))
     settings = {
         "num_layers": 20,
         "image_shape": "3,28,28",
         "num_classes": 10,
-        "num_training_samples": len(digits),
+        "num_training_samples": len(found),
+        "mini_batch_size": 8,
         "epochs": 1,
     }
-    few = {"validation": (_IMAGES, {"a.rec": digit_images.recordio(digits[:32])})}
-    return Case(_IMAGES, digit_images.recordio(digits), 1, settings, others=few)
+    few = {"a.rec": digit_images.recordio(digit_images.small()[:32])}
+    return Case(_IMAGES, body, 10, settings, others={"validation": (_IMAGES, few)})
 
 
 def _detected() -> Case:
-    from algorithms.toolkit.images import imagerecord
-
-    found = canvases(4, side=600, digits=10, sizes=(80, 200), seed=0)
-    body = b"".join(imagerecord.pack(each.label, each.jpeg()) for each in found)
+    drawn = canvases(2, side=600, digits=10, sizes=(80, 200), seed=0)
+    few = b"".join(imagerecord.pack(each.label, each.jpeg()) for each in drawn)
+    body = b"".join(imagerecord.pack(drawn[0].label, jpeg) for jpeg in _photographs())
     settings = {
         "base_network": "resnet-50",
         "use_pretrained_model": 0,
         "num_classes": 10,
-        "num_training_samples": len(found),
+        "num_training_samples": len(_photographs()),
         "mini_batch_size": 2,
         "epochs": 1,
     }
-    return Case(_IMAGES, body, 2, settings, others={"validation": (_IMAGES, {"a.rec": body})})
+    return Case(_IMAGES, body, 1, settings, others={"validation": (_IMAGES, {"a.rec": few})})
+
+
+def _segmented() -> Case:
+    drawn = canvases(2, side=96, digits=2, sizes=(36, 48), kinds=(0, 1, 2), seed=0)
+    kinds = np.random.default_rng(0).integers(0, 4, (900, 1200), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(kinds).save(file, "PNG")
+    settings = {
+        "use_pretrained_model": "False",
+        "num_classes": 4,
+        "num_training_samples": 10,
+        "mini_batch_size": 2,
+        "base_size": 96,
+        "crop_size": 96,
+        "epochs": 1,
+    }
+    others: dict[str, tuple[str, _Files]] = {
+        "validation": ("image/jpeg", {f"{n}.jpg": one.jpeg() for n, one in enumerate(drawn)}),
+        "validation_annotation": (
+            "image/png",
+            {f"{n}.png": one.mask_png() for n, one in enumerate(drawn)},
+        ),
+    }
+    return Case("image/jpeg", _photographs()[0], 10, settings, others=others, mask=file.getvalue())
 
 
 def _cases() -> dict[str, Callable[[], Case]]:
@@ -227,6 +288,7 @@ def _cases() -> dict[str, Callable[[], Case]]:
             _PROTOBUF, _unlabelled(), 8, {**rows, "num_components": 10, "mini_batch_size": 500}
         ),
         "randomcutforest": lambda: Case(_PROTOBUF, _unlabelled(), 8, rows),
+        "semantic-segmentation": _segmented,
         "seq2seq": _translation,
         "xgboost": lambda: Case(
             "text/csv",
@@ -251,18 +313,16 @@ def _measure(name: str, case: Case) -> list[Figure]:
         if mode not in algorithm(name).input_modes:
             continue
         for times in (case.times, case.times * _MORE):
-            objects = [case.part] * times
-            streams = {"train": objects} if mode == "Pipe" else {}
-            files = (
-                {} if streams else {f"{number}.data": body for number, body in enumerate(objects)}
-            )
-            channels = {**case.others, "train": (case.content_type, files)}
+            channels, streams = case.files(times), {}
+            if mode == "Pipe":
+                content_type, streams["train"] = case.stream(times)
+                channels = {**case.others, "train": (content_type, {})}
             with tempfile.TemporaryDirectory() as folder:
                 base = Path(folder)
                 _processes.lay_out(base, channels, case.settings)
                 with _processes.piped(base, streams):
                     spent = _processes.trained(name, base, OMP_NUM_THREADS="1")
-            size = times * len(case.part) / 1e6
+            size = times * len(case.part + case.mask) / 1e6
             note = f"{spent.seconds:.1f} s"
             figures.append(
                 Figure(f"{name}, {mode} mode, {size:.1f} MB", "MB", [spent.megabytes], note)
