@@ -530,7 +530,8 @@ def test_what_a_killed_platform_left_running_is_ended_at_the_next_start(
     ]
     second = service(aws, tmp_path / "state")
     second.start()
-    orphan.wait(5)
+    # Whoever started it reaps it, and psutil's wait would do so in its place.
+    until(lambda: not orphan.is_running())
     second.close()
 
 
