@@ -46,6 +46,9 @@ functions
     answer. `_workers` tells which function a connection comes from, for the fault that kills it.
     `lambda_svc._emit_lambda_logs` asks the function's role. `lambda_svc.reap_idle_workers` ends a
     function's last idle worker, too.
+function_output
+    `Worker._drain_stderr_bounded`, `_drain_stderr` and `invoke`, and a line of
+    `_PYTHON_WORKER_SCRIPT`: all that a call prints is in its own log.
 forking, function_parent
     The `subprocess` that workers are started with: on Linux they are forked from one process that
     has boto3 already, unless a function ships modules of that process itself.

@@ -108,7 +108,8 @@ class Parent:
         ours = (
             os.fdopen(to, "w", buffering=1),
             os.fdopen(out),
-            os.fdopen(err),
+            # Whatever a function prints must not end its reader.
+            os.fdopen(err, errors="replace"),
             os.fdopen(told, "rb", buffering=0),
         )
         try:

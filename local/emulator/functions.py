@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 import psutil
 
-from local.emulator import forking, identity
+from local.emulator import forking, function_output, identity
 from local.emulator.environment import ACCOUNT, REGION, Settings
 
 SERVICE = "lambda.amazonaws.com"
@@ -71,6 +71,7 @@ def install(settings: Settings) -> None:
     from ministack.core import lambda_runtime
     from ministack.services import lambda_svc
 
+    function_output.install()
     packages = _runtime_packages(settings.state / "runtime")
     detect = lambda_runtime._detect_runtime_binary
     run = lambda_runtime.Worker.invoke
@@ -143,7 +144,9 @@ def python_worker(script: str, packages: Path) -> str:
     return (
         _PRELUDE.format(packages=str(packages))
         + _HELPERS
-        + script.replace(_INIT_FAILED, _INIT_FAILED_TYPED).replace(_FAILED, _FAILED_TYPED)
+        + function_output.marking(script)
+        .replace(_INIT_FAILED, _INIT_FAILED_TYPED)
+        .replace(_FAILED, _FAILED_TYPED)
     )
 
 
@@ -185,6 +188,9 @@ def _isolating(subprocess: Any, parent: forking.Parent | None) -> Any:
                 with contextlib.suppress(OSError, EOFError):
                     return parent.fork(command[1], folder, environment)
             command = [command[0], "-I", "-S", "-u", *command[1:]]
+        if kwargs.get("text"):
+            # Whatever a function prints must not end its reader.
+            kwargs["errors"] = "replace"
         return subprocess.Popen(command, *args, **{**kwargs, "env": environment})
 
     shim = SimpleNamespace(**{k: getattr(subprocess, k) for k in dir(subprocess) if k[0] != "_"})

@@ -1,7 +1,9 @@
 import json
 import re
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +13,7 @@ from botocore.exceptions import ClientError
 from ministack.core import lambda_runtime
 from ministack.core.lambda_runtime import _PYTHON_WORKER_SCRIPT, Worker
 
-from local.emulator import functions
+from local.emulator import function_output, functions
 from local.emulator.functions import python_worker
 
 from .conftest import ACCOUNT, Server, allow, eventually, zipped
@@ -79,6 +81,79 @@ def test_a_function_logs_only_when_its_role_may(server: Server) -> None:
     assert any("line of json" in event["message"] for event in events)
     made(server, "fn-mute", SEES, allow("s3:GetObject"))(module="json")
     assert groups("fn-mute") == 0
+
+
+PRINTS = """
+import os, sys
+def handler(event, context):
+    for number in range(event["lines"]):
+        print(event["call"], number, "x" * 500)
+    sys.stderr.write(event["call"] + " unended")
+    if event["dies"]:
+        sys.stderr.flush()
+        os._exit(1)
+"""
+
+
+def test_all_that_a_call_prints_is_in_its_own_log(server: Server) -> None:
+    name = "fn-prints"
+    invoke = made(server, name, PRINTS, LOGS)
+    # More than is read while ministack would wait for it.
+    for call, lines, dies in (("first", 5000, False), ("second", 3, False), ("third", 3, True)):
+        invoke(call=call, lines=lines, dies=dies)
+    logs = server.client("logs")
+    group = f"/aws/lambda/{name}"
+    pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+    found: dict[str, list[str]] = {}
+    for page in pages:
+        for event in page["events"]:
+            found.setdefault(event["logStreamName"], []).append(event["message"])
+    said = {
+        lines[1].split()[0]: [line for line in lines if not re.match("START|END|REPORT", line)]
+        for lines in found.values()
+    }
+    assert said.keys() == {"first", "second", "third"}
+    for call, lines in (("first", 5000), ("second", 3), ("third", 3)):
+        printed = [f"{call} {number} {'x' * 500}" for number in range(lines)]
+        assert said[call][: lines + 1] == [*printed, f"{call} unended"]
+    assert [len(said[call]) for call in ("first", "second")] == [5001, 4]
+
+
+@pytest.mark.parametrize("others", [{}, {"six.py": ""}], ids=["forked", "of its own"])
+def test_output_that_is_no_text_is_in_the_log_and_so_is_what_follows(
+    server: Server, others: dict[str, str]
+) -> None:
+    name = f"fn-bytes-{len(others)}"
+    source = """
+import os
+def handler(event, context):
+    os.write(2, b"no \\xff text\\n")
+    print("text")
+"""
+    made(server, name, source, LOGS, others=others)()
+    events = server.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+    assert [event["message"] for event in events][1:3] == ["no \ufffd text", "text"]
+
+
+def test_a_call_waits_for_its_output_on_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("invoke", "_drain_stderr_bounded", "_drain_stderr"):
+        monkeypatch.setattr(Worker, name, getattr(Worker, name))
+    function_output.install()
+    worker = Worker("f", {"Runtime": "python3.13"}, b"")
+    worker.smp_request = "2"
+    worker._proc = SimpleNamespace(poll=lambda: None)
+    marks = [f"{function_output._MARK}{request}" for request in (1, 2)]
+
+    def read() -> None:
+        # Longer than ministack waits at all.
+        time.sleep(0.3)
+        for line in (marks[0], "late", marks[1], "of the next call"):
+            worker._stderr_queue.put(line)
+
+    worker._stderr_thread = threading.Thread(target=read)
+    worker._stderr_thread.start()
+    assert worker._drain_stderr_bounded() == "late"
+    assert worker._drain_stderr_bounded() == "of the next call"
 
 
 @pytest.mark.parametrize(
