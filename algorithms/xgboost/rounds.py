@@ -56,8 +56,11 @@ def _callbacks(job: Job, metrics: Metrics, *, start: int, data: str) -> list[Any
                 for metric, values in metric_values.items():
                     line += f"\t{name}-{aws_name(metric)}:{values[-1]:.5f}"
             print(line, flush=True)
-            job.stopping = any_host(stopping=job.stopping)
-            return job.stopping
+            agreed = any_host(stopping=job.stopping)
+            if agreed:
+                job.stopping = True
+            # And never False: the signal may have come while the hosts agreed, for the next round.
+            return agreed
 
     class Checkpoint(base):
         """Writes the model after every round, and keeps the last few."""

@@ -20,6 +20,7 @@ from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats import recordio
 from algorithms.toolkit.formats.table import Table
 from algorithms.toolkit.invocations import invoke
+from algorithms.xgboost import rounds
 from tests.unit.algorithms.conftest import JobFolder, csv, digits
 
 NewJob = Callable[[str], JobFolder]
@@ -385,6 +386,22 @@ def test_a_stop_request_ends_training_after_the_round_and_keeps_the_model_if_ask
         assert booster.num_boosted_rounds() in {3, 4}
     else:
         assert not (job.model / "xgboost-model").exists()
+
+
+def test_a_stop_request_that_comes_while_hosts_agree_counts_after_the_next_round(
+    new_job: NewJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def agreed(*, stopping: bool) -> bool:
+        asked.append(stopping)
+        if len(asked) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return stopping
+
+    monkeypatch.setattr(rounds, "any_host", agreed)
+    assert small(new_job).train(num_round=100, save_model_on_termination="true") == 0
+    assert asked == [False, False, True]
 
 
 @pytest.fixture
