@@ -31,6 +31,8 @@ def run(
         cwd=folder,
         capture_output=True,
         text=True,
+        # Threads of an SDK print at once, and may cut one another's characters in two.
+        errors="replace",
         timeout=SECONDS,
         check=False,
     )
