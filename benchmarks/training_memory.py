@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from scipy.sparse import random as random_sparse
 
 from algorithms.catalog import algorithm
@@ -152,7 +151,9 @@ def _translation() -> Case:
 
 @cache
 def _photographs() -> list[bytes]:
-    """Ten pictures of a megabyte each, of nothing."""
+    """Ten pictures of 0.8 MB each, of nothing."""
+    from PIL import Image
+
     found = []
     for seed in range(10):
         file = io.BytesIO()
@@ -193,6 +194,8 @@ def _detected() -> Case:
 
 
 def _segmented() -> Case:
+    from PIL import Image
+
     drawn = canvases(2, side=96, digits=2, sizes=(36, 48), kinds=(0, 1, 2), seed=0)
     kinds = np.random.default_rng(0).integers(0, 4, (900, 1200), dtype=np.uint8)
     file = io.BytesIO()

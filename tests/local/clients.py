@@ -31,7 +31,7 @@ def run(
         cwd=folder,
         capture_output=True,
         text=True,
-        # Threads of an SDK print at once, and may cut one another's characters in two.
+        # Before Python 3.12.4 what threads print at once can hold foreign bytes (issue 119506).
         errors="replace",
         timeout=SECONDS,
         check=False,

@@ -5,12 +5,14 @@ is imported, for two formats of addresses (iri, iri-reference) that no schema of
 """
 
 import sys
+from typing import Any
 
 
 def main() -> None:
     """Start JupyterLab with the arguments of this process."""
-    # As if it were not installed.
-    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+    # As if it were not installed: an import that finds None in place of a module fails.
+    modules: dict[str, Any] = sys.modules
+    modules["rfc3987_syntax"] = None
     from jupyterlab.labapp import main as start
 
     start()
