@@ -19,6 +19,7 @@ from tests.unit.sagemaker.surroundings import (
     TestAws,
     archive,
     job_request,
+    told,
     train,
 )
 
@@ -172,6 +173,7 @@ def test_events_have_the_members_and_types_of_recorded_ones(
         train(sagemaker, "job", HyperParameters={"weights": "1"})
     elif kind == "endpoint":
         _endpoint(client, bucket)
+        told(aws, "EndpointStatus", "IN_SERVICE")
     else:
         sagemaker.call("CreateModelPackageGroup", {"ModelPackageGroupName": "g"})
         sagemaker.call(

@@ -182,6 +182,11 @@ def until(condition: Callable[[], _T], timeout: float = 15) -> _T:
     raise AssertionError(f"not within {timeout} s")
 
 
+def told(aws: TestAws, member: str, status: str) -> dict[str, Any]:
+    """Give the detail of the last event, once it tells of a status, which shows before it."""
+    return until(lambda: next((d for _, d, _ in aws.events[-1:] if d.get(member) == status), {}))
+
+
 def content(bucket: S3Client, job: dict[str, Any], name: str = "model.tar.gz") -> dict[str, str]:
     """What an artifact of a job holds, by name."""
     key = f"jobs/{job['TrainingJobName']}/output/{name}"

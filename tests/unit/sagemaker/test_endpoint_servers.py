@@ -24,6 +24,7 @@ from tests.unit.sagemaker.surroundings import (
     REGION,
     TestAws,
     archive,
+    told,
     until,
 )
 
@@ -69,7 +70,7 @@ def test_a_server_that_dies_again_and_again_fails_the_endpoint_with_a_reason(
     shown = described(sagemaker)
     assert "failed again and again" in shown["FailureReason"]
     assert "exit code 137" in shown["FailureReason"]
-    assert aws.events[-1][1]["EndpointStatus"] == "FAILED"
+    assert told(aws, "EndpointStatus", "FAILED")["FailureReason"] == shown["FailureReason"]
     assert "not found" in invoke(sagemaker)[2]["Message"]
     sagemaker.call("UpdateEndpoint", {"EndpointName": "e", "EndpointConfigName": "e-one"})
     assert settled(sagemaker)["EndpointStatus"] == "InService"

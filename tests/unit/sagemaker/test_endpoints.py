@@ -23,6 +23,7 @@ from tests.unit.sagemaker.surroundings import (
     TestAws,
     archive,
     service,
+    told,
     until,
 )
 
@@ -45,6 +46,7 @@ def test_an_endpoint_comes_up_answers_and_goes(sagemaker: SageMakerService, aws:
     assert "authorization" not in answer["headers"]
     assert "TRAINING_JOB_NAME" not in answer["environment"]
     assert answer["environment"]["AWS_ACCESS_KEY_ID"] == "key-of-role"
+    told(aws, "EndpointStatus", "IN_SERVICE")
     sagemaker.call("DeleteEndpoint", {"EndpointName": "e"})
     assert invoke(sagemaker)[0] == 400
 

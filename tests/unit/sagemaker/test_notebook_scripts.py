@@ -8,7 +8,7 @@ from local.sagemaker.errors import ServiceError
 from local.sagemaker.limits import Limits
 from local.sagemaker.service import SageMakerService
 from tests.unit.sagemaker.notebooks import alive, create, described, encoded, log, script, settled
-from tests.unit.sagemaker.surroundings import LIMITS, TestAws, TestRuntime, until
+from tests.unit.sagemaker.surroundings import LIMITS, TestAws, TestRuntime, told, until
 
 REASON = (
     "Notebook Instance Lifecycle Config 'arn:aws:sagemaker:us-east-1:000000000000:"
@@ -30,8 +30,8 @@ def test_a_script_that_fails_fails_the_instance_as_aws_words_it_and_says_why(
     assert lines[0] == "before"
     assert "No such file or directory" in lines[1]
     assert "after" not in lines
-    assert aws.events[-1][1]["NotebookInstanceStatus"] == "Failed"
-    assert aws.events[-1][1]["FailureReason"] == failed["FailureReason"]
+    detail = told(aws, "NotebookInstanceStatus", "Failed")
+    assert detail["FailureReason"] == failed["FailureReason"]
 
 
 def test_a_script_with_crlf_fails_as_bash_fails_and_the_reason_says_so(

@@ -20,7 +20,7 @@ from local.sagemaker.notebooks import sessions
 from local.sagemaker.service import SageMakerService
 from quotas import table
 from tests.unit.sagemaker.notebooks import alive, create, described, log, script, settled
-from tests.unit.sagemaker.surroundings import REGION, ROLE, TestAws, until
+from tests.unit.sagemaker.surroundings import REGION, ROLE, TestAws, told, until
 
 NAME = {"NotebookInstanceName": "one"}
 
@@ -76,11 +76,10 @@ def test_lives_through_start_stop_update_and_delete_with_what_lies_in_its_volume
             f"for Notebook Instance ({first['NotebookInstanceArn']})."
         )
 
-    until(lambda: statuses(aws)[-1] == "InService")
+    told(aws, "NotebookInstanceStatus", "InService")
     sagemaker.call("StopNotebookInstance", NAME)
     assert described(sagemaker, "one")["NotebookInstanceStatus"] in ("Stopping", "Stopped")
-    # The event comes after the status that it tells of.
-    until(lambda: statuses(aws)[-1] == "Stopped")
+    told(aws, "NotebookInstanceStatus", "Stopped")
     assert not alive(background)
     with pytest.raises(ServiceError, match="must be InService"):
         sagemaker.call("CreatePresignedNotebookInstanceUrl", NAME)
@@ -101,10 +100,9 @@ def test_lives_through_start_stop_update_and_delete_with_what_lies_in_its_volume
     assert (volume / "notes").read_text() == "kept\n"
     assert not (volume.parent / "lost").exists()
 
-    until(lambda: statuses(aws)[-1] == "InService")
+    told(aws, "NotebookInstanceStatus", "InService")
     sagemaker.call("StopNotebookInstance", NAME)
-    # The event comes after the status that it tells of.
-    until(lambda: statuses(aws)[-1] == "Stopped")
+    told(aws, "NotebookInstanceStatus", "Stopped")
     sagemaker.call("UpdateNotebookInstance", {**NAME, "DisassociateLifecycleConfig": True})
     assert "NotebookInstanceLifecycleConfigName" not in described(sagemaker, "one")
     sagemaker.call("DeleteNotebookInstance", NAME)
