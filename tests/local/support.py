@@ -42,7 +42,7 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
 }
 
 
-def until(condition: Callable[[], T | None], what: str, seconds: float = 30) -> T:
+def until(condition: Callable[[], T | None], what: str, seconds: float = 60) -> T:
     """What the condition gives, once it gives anything."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -159,7 +159,7 @@ def train(
     return trained(platform, name)
 
 
-def trained(platform: LocalPlatform, name: str, seconds: float = 60) -> dict[str, Any]:
+def trained(platform: LocalPlatform, name: str, seconds: float = 120) -> dict[str, Any]:
     """A training job, once it has ended."""
     sagemaker = platform.client("sagemaker")
 

@@ -100,7 +100,7 @@ def zipped(source: str, **others: str) -> bytes:
     return data.getvalue()
 
 
-def eventually(read: Callable[[], Any], wanted: Callable[[Any], bool], seconds: float = 15) -> Any:
+def eventually(read: Callable[[], Any], wanted: Callable[[Any], bool], seconds: float = 60) -> Any:
     """What `read` gives once it is `wanted`."""
     deadline = time.monotonic() + seconds
     while True:
@@ -148,4 +148,4 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     found = started(tmp_path_factory.mktemp("emulator"), free_port())
     yield found
     os.killpg(found.process.pid, signal.SIGTERM)
-    found.process.wait(15)
+    found.process.wait(60)

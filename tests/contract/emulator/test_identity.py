@@ -117,7 +117,7 @@ def test_no_bucket_is_public(server: Server) -> None:
     server.client("s3").put_object(Bucket="id-private", Key="k", Body=b"v")
     for path in ("", "/id-private", "/id-private/k"):
         with pytest.raises(urllib.error.HTTPError, match="403"):
-            urllib.request.urlopen(f"{server.url}{path}", timeout=5)
+            urllib.request.urlopen(f"{server.url}{path}", timeout=60)
 
 
 def test_decisions_are_kept_with_principal_action_and_resource(server: Server) -> None:

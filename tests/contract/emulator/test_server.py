@@ -26,7 +26,7 @@ def test_a_port_that_is_taken_ends_the_start_with_one_sentence(tmp_path: Path) -
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
         )
     assert found.returncode == 3
     assert found.stderr == (
@@ -56,8 +56,8 @@ def test_a_signal_ends_the_server_and_the_functions_that_run(
     children = psutil.Process(server.process.pid).children(recursive=True)
     assert children
     os.kill(server.process.pid, number)
-    assert server.process.wait(10) == 0
-    _, alive = psutil.wait_procs(children, timeout=5)
+    assert server.process.wait(60) == 0
+    _, alive = psutil.wait_procs(children, timeout=60)
     assert alive == []
 
 
@@ -83,7 +83,7 @@ def test_it_is_small_at_rest(tmp_path: Path) -> None:
         assert psutil.Process(server.process.pid).memory_info().rss < 120 * 2**20
     finally:
         os.kill(server.process.pid, signal.SIGTERM)
-        server.process.wait(10)
+        server.process.wait(60)
 
 
 def test_faults_reach_the_service_and_unknown_paths_are_named(server: Server) -> None:

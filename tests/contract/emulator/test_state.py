@@ -309,7 +309,7 @@ def test_a_foreign_or_damaged_state_is_refused_and_not_touched(
         cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert found.returncode == 4
     assert said in found.stderr

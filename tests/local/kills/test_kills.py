@@ -61,7 +61,7 @@ def kill(platform: LocalPlatform) -> None:
     running = server.running(Home(platform.home))
     assert running
     os.kill(running.pid, signal.SIGKILL)
-    psutil.wait_procs([one for one in [running.process] if one], timeout=10)
+    psutil.wait_procs([one for one in [running.process] if one], timeout=60)
 
 
 def up(platform: LocalPlatform) -> list[str]:

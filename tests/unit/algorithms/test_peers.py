@@ -150,7 +150,7 @@ def test_hosts_with_parts_of_the_points_find_the_centers_of_one_with_all(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     alone = followed(Peers("algo-1", ["algo-1"]), steps.reshape(4, 100, 5))
     for part in (0, 1):
         np.testing.assert_array_equal(found["algo-1"][part], found["algo-2"][part])
@@ -309,7 +309,7 @@ def test_who_is_no_host_of_the_job_is_not_let_in(monkeypatch: pytest.MonkeyPatch
         stranger.gather({})
     with meet(_job("algo-2")) as second:
         second.gather({})
-    thread.join(10)
+    thread.join(60)
     assert ranks == [2]
 
 

@@ -18,7 +18,7 @@ class Slow:
         self.pinged = threading.Event()
 
     def respond(self, request: Request) -> bytes:
-        return b"in time" if self.pinged.wait(3) else b"too late"
+        return b"in time" if self.pinged.wait(30) else b"too late"
 
 
 class Protocol:

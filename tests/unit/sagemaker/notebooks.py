@@ -50,7 +50,7 @@ def settled(sagemaker: SageMakerService, name: str) -> dict[str, Any]:
         found = described(sagemaker, name)
         return found if found["NotebookInstanceStatus"] in _SETTLED else None
 
-    found = until(look, 60)
+    found = until(look)
     assert found
     return found
 

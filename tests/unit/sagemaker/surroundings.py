@@ -156,7 +156,7 @@ def channel(name: str, uri: str, data_type: str = "S3Prefix", **more: object) ->
     return {"ChannelName": name, "DataSource": {"S3DataSource": source}, **more}
 
 
-def finished(sagemaker: SageMakerService, name: str, timeout: float = 20) -> dict[str, Any]:
+def finished(sagemaker: SageMakerService, name: str, timeout: float = 60) -> dict[str, Any]:
     sagemaker.jobs.wait(name, timeout)
     job = sagemaker.call("DescribeTrainingJob", {"TrainingJobName": name})
     assert job["TrainingJobStatus"] in ("Completed", "Failed", "Stopped"), job["SecondaryStatus"]
@@ -171,7 +171,7 @@ def train(sagemaker: SageMakerService, name: str, **changes: object) -> dict[str
 _T = TypeVar("_T")
 
 
-def until(condition: Callable[[], _T], timeout: float = 15) -> _T:
+def until(condition: Callable[[], _T], timeout: float = 60) -> _T:
     """Wait for something to become true, and return it."""
     end = time.monotonic() + timeout
     while time.monotonic() < end:

@@ -305,7 +305,7 @@ def test_who_hears_of_a_package_can_register_the_next(
         if detail["ModelPackageVersion"] == 1:
             following = threading.Thread(target=_package, args=[sagemaker], daemon=True)
             following.start()
-            following.join(5)
+            following.join(60)
             listed = sagemaker.call("ListModelPackages", {"ModelPackageGroupName": "g"})
             registered.append(len(listed["ModelPackageSummaryList"]))
 

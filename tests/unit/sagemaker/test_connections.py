@@ -29,12 +29,13 @@ def test_connections_to_a_server_that_is_gone_are_closed() -> None:
         old_port, new_port = (server.sockets[0].getsockname()[1] for server in (old, new))
         assert await _ask(connections, old_port) == b"ok"
         idle = connections._idle[asyncio.get_running_loop()]
-        ((_, kept),) = idle[old_port]
+        ((kept_reader, kept),) = idle[old_port]
         for writer in writers:
             writer.close()
             await writer.wait_closed()
         old.close()
-        await asyncio.sleep(0.05)
+        while not kept_reader.at_eof():
+            await asyncio.sleep(0)
         assert await _ask(connections, new_port) == b"ok"
         return kept.is_closing() and not idle[old_port]
 

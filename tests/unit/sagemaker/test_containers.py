@@ -251,7 +251,7 @@ def _endpoint(sagemaker: SageMakerService, mode: str, **changes: object) -> dict
         found = sagemaker.call("DescribeEndpoint", {"EndpointName": "e"})
         return found if found["EndpointStatus"] != "Creating" else None
 
-    found = until(at_rest, 30)
+    found = until(at_rest)
     assert found
     return found
 

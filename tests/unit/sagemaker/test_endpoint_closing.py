@@ -77,4 +77,4 @@ def test_closing_ends_a_server_that_still_answers_what_it_was_asked(
     assert len(servers()) == 2
     patient.close()
     assert not servers()
-    asked.join(10)
+    asked.join(60)

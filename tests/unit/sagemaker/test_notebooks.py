@@ -200,7 +200,7 @@ def test_jupyterlab_comes_up_again_when_it_dies(
         except OSError:
             return False
 
-    until(answers, 30)
+    until(answers)
     assert described(sagemaker, "one")["NotebookInstanceStatus"] == "InService"
 
 

@@ -93,7 +93,7 @@ def test_a_stop_in_the_moment_of_the_end_takes_nothing_from_the_watcher(
     real = os.waitid
 
     def late(*arguments: Any) -> Any:
-        stopped.wait(10)
+        stopped.wait(60)
         return real(*arguments)
 
     monkeypatch.setattr(os, "waitid", late)
@@ -101,7 +101,7 @@ def test_a_stop_in_the_moment_of_the_end_takes_nothing_from_the_watcher(
     until(lambda: psutil.Process(process._popen.pid).status() == psutil.STATUS_ZOMBIE)
     process.stop(5)
     stopped.set()
-    assert process.exited.wait(10)
+    assert process.exited.wait(60)
     assert process.exit_code == 3
 
 
@@ -116,7 +116,7 @@ def test_a_model_server_that_cannot_be_started_is_told_to_who_waits() -> None:
     waiting = threading.Thread(target=lambda: told.append(server.wait_ready()), daemon=True)
     server.start()
     waiting.start()
-    waiting.join(10)
+    waiting.join(60)
     assert told == ["it could not be started (SubprocessError: no more processes)"]
 
 
@@ -132,7 +132,7 @@ def test_a_drain_ends_when_the_server_is_stopped() -> None:
     draining = threading.Thread(target=server.drain, args=[60], daemon=True)
     draining.start()
     server.stop(0)
-    draining.join(10)
+    draining.join(60)
     assert not draining.is_alive()
 
 

@@ -1,7 +1,6 @@
 import io
 import json
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -543,17 +542,19 @@ def _while_downloading(
 
     def held(*arguments: Any) -> None:
         downloading.set()
-        on.wait(10)
+        on.wait(60)
         real(*arguments)
 
     monkeypatch.setattr(s3.Storage, "download", held)
     sagemaker.call("CreateTrainingJob", job_request(name, HyperParameters={"sleep": "60"}))
-    assert downloading.wait(10)
+    assert downloading.wait(60)
+    attempt = sagemaker.jobs._runs[name][0]._attempt
+    assert attempt
     doing = threading.Thread(target=do)
     doing.start()
-    time.sleep(0.2)
+    until(lambda: attempt._ending)
     on.set()
-    doing.join(10)
+    doing.join(60)
 
 
 def test_a_job_that_is_cut_off_while_it_downloads_starts_no_process(
