@@ -65,7 +65,9 @@ class Touched(defaultdict[Any, Any]):
         """Give the keys to look at, and whether some must be looked at again later."""
         touched, self._touched = self._touched, set()
         now = time.monotonic()
-        for key, until in [*self._watched.items()]:
+        # A copy is one step; a list of items is not: a collection of garbage among them lets other
+        # threads in.
+        for key, until in self._watched.copy().items():
             touched.add(key)
             if until < now:
                 renewed = self._watched.pop(key, until)
@@ -135,13 +137,12 @@ class Touched(defaultdict[Any, Any]):
     def items(self) -> Any:
         """As `values`."""
         self.touch_all()
-        return [*super().items()]
+        return [*self._snapshot().items()]
 
     def plain(self) -> dict[Any, Any]:
         """Give a dictionary with the same values that notes nothing."""
-        if self.default_factory is None:
-            return dict(super().items())
-        return defaultdict(self.default_factory, super().items())
+        found = self._snapshot()
+        return found if self.default_factory is None else defaultdict(self.default_factory, found)
 
     def copy(self) -> Any:
         """As of a dictionary."""
@@ -149,6 +150,10 @@ class Touched(defaultdict[Any, Any]):
         return self.plain()
 
     __copy__ = copy
+
+    def _snapshot(self) -> dict[Any, Any]:
+        # Of a defaultdict's own copy another `Touched` would come.
+        return dict.copy(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return copy.deepcopy(self.plain(), memo)

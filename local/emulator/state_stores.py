@@ -357,7 +357,8 @@ def loaded() -> Iterator[tuple[str, Any, bool]]:
 
     One that another thread is importing may lack its stores yet.
     """
-    for path, module in [*sys.modules.items()]:
+    # Other threads import meanwhile; a copy is one step, which they cannot come between.
+    for path, module in sys.modules.copy().items():
         short = path.removeprefix(_PACKAGE)
         if short != path and module is not None:
             spec = getattr(module, "__spec__", None)
@@ -368,7 +369,7 @@ def stores_of(short: str, module: Any) -> Iterator[str]:
     """The attributes of a service's module that are stores to be kept."""
     from ministack.core.responses import AccountRegionScopedDict, AccountScopedDict
 
-    for attribute, held in [*vars(module).items()]:
+    for attribute, held in vars(module).copy().items():
         own = attribute in PLAIN_STORES.get(short, ()) or isinstance(
             held, AccountRegionScopedDict | AccountScopedDict
         )

@@ -1,23 +1,29 @@
 """Threads of executions and jobs change the state while the serving thread writes it."""
 
+import gc
 import importlib
+import itertools
 import sys
 import threading
 from collections import defaultdict
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from ministack import services
 
-from local.emulator import state_keeper
+from local.emulator import state_keeper, state_stores
 from local.emulator.state_file import Row, RowId
 from local.emulator.state_keeper import Keeper
 from local.emulator.state_rows import Touched
 from local.emulator.state_stores import Store
 
 THINGS = "test.things"
+# More than the pairs that CPython keeps in store: making others may collect garbage.
+MANY = 3000
 INVENTED = """
 import probe
 probe.look()
@@ -113,3 +119,48 @@ def test_entries_may_be_added_while_others_are_read(read: Any) -> None:
     for _ in read(watched):
         watched["b"] = 2
     assert len(watched) == 2
+
+
+@contextmanager
+def growing(entries: MutableMapping[str, Any]) -> Iterator[None]:
+    """At each collection of garbage, where another thread may come in, something is added."""
+    before, numbers = gc.get_threshold(), itertools.count()
+
+    def add(_phase: str, _about: dict[str, int]) -> None:
+        entries[f"added.{next(numbers)}"] = None
+
+    gc.callbacks.append(add)
+    gc.set_threshold(1)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(add)
+        for name in [name for name in entries if name.startswith("added.")]:
+            del entries[name]
+
+
+@pytest.mark.parametrize(
+    "read", [Touched.items, Touched.values, Touched.copy, Touched.plain, Touched.take]
+)
+def test_other_threads_may_add_at_any_moment_of_a_reading(read: Callable[[Touched], Any]) -> None:
+    serving = threading.get_ident()
+    watched = Touched({str(number): number for number in range(MANY)}, lambda _: None, serving)
+    # As another thread would, it fills what is watched, too.
+    watched._loop_thread = 0
+    watched.touch_all()
+    with growing(watched):
+        assert len([*read(watched)]) >= 2
+
+
+def test_other_threads_may_import_at_any_moment_of_a_look_for_services() -> None:
+    importlib.import_module("ministack.services.s3")
+    with growing(sys.modules):
+        assert "s3" in {short for short, _, _ in state_stores.loaded()}
+
+
+def test_a_module_may_grow_at_any_moment_of_a_look_for_its_stores() -> None:
+    module = ModuleType("grown")
+    vars(module).update({f"name_{number}": number for number in range(MANY)})
+    with growing(vars(module)):
+        assert [*state_stores.stores_of("grown", module)] == []
