@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from local.containers.engine import Engine, address
+from local.containers.engine import LABEL, Engine, address
 from scripts import base_image
 
 PROGRAM = Path(__file__).with_name("program.py")
@@ -42,6 +42,16 @@ def docker(*arguments: str | Path, stdin: str | None = None) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+def containers(state: Path, folder: str) -> list[str]:
+    """The containers of a platform into which something of a folder is mounted; ended ones, too.
+
+    By the folder of a job or an endpoint they are told from those of other tests.
+    """
+    options = ["--all", "--no-trunc", "--filter", f"label={LABEL}={state}"]
+    lines = docker("ps", *options, "--format", "{{.ID}} {{.Mounts}}").splitlines()
+    return [line.split()[0] for line in lines if f"/{folder}/" in line]
 
 
 @functools.cache

@@ -101,12 +101,7 @@ def test_an_endpoint_answers_from_the_container_and_not_as_root(
         EndpointName=name, ContentType="text/csv", Body=b",".join([b"1"] * 64)
     )
     assert "closest_cluster" in json.loads(answer["Body"].read())["predictions"][0]
-    label = f"label=sagemaker-platform.home={platform.home / 'state'}"
-    (serving,) = [
-        each
-        for each in images.docker("ps", "--quiet", "--filter", label).split()
-        if "serve" in images.docker("inspect", "--format", "{{.Args}}", each)
-    ]
+    (serving,) = images.containers(platform.home / "state", f"endpoints/{name}")
     processes = images.docker("top", serving, "-o", "pid,uid").splitlines()[1:]
     assert {line.split()[1] for line in processes} == {"10001"}
     sagemaker.delete_endpoint(EndpointName=name)

@@ -56,7 +56,7 @@ def _own(image: str, **more: Any) -> dict[str, Any]:
     return {"AlgorithmSpecification": {"TrainingImage": image, "TrainingInputMode": "File"}} | more
 
 
-def test_an_image_is_pushed_trained_and_served(
+def test_an_image_is_pushed_trained_and_served_and_leaves_no_container(
     platform: LocalPlatform, repository: str, hosting_role: str
 ) -> None:
     uri, name = f"{repository}:1", f"own-{uuid4().hex[:8]}"
@@ -88,7 +88,10 @@ def test_an_image_is_pushed_trained_and_served(
         EndpointName=name, ContentType="text/csv", Body=b"1,2"
     )
     assert json.loads(answer["Body"].read())["body"] == "1,2"
+    state = platform.home / "state"
+    assert len(images.containers(state, f"endpoints/{name}")) == 1
     sagemaker.delete_endpoint(EndpointName=name)
+    until(lambda: not images.containers(state, name), "the end of both containers")
 
 
 def test_a_script_runs_in_an_image_with_the_training_toolkit(
@@ -137,12 +140,3 @@ def test_an_image_that_the_role_may_not_pull_fails_the_job(
     assert job["TrainingJobStatus"] == "Failed"
     assert "is not authorized to perform: ecr:" in job["FailureReason"]
     ecr.delete_repository(repositoryName=name, force=True)
-
-
-def test_no_container_is_left_once_jobs_and_endpoints_have_ended(platform: LocalPlatform) -> None:
-    images.need()
-    label = f"label=sagemaker-platform.home={platform.home / 'state'}"
-    until(
-        lambda: not images.docker("ps", "--all", "--quiet", "--filter", label),
-        "the end of all containers",
-    )
