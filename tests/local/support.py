@@ -52,6 +52,12 @@ def until(condition: Callable[[], T | None], what: str, seconds: float = 60) -> 
     raise AssertionError(f"{what} did not come within {seconds:g} s")
 
 
+def checkpointed(platform: LocalPlatform, job: str, seconds: float = 60) -> None:
+    """Wait until a job has written its first checkpoint, which reaches S3 some seconds later."""
+    folder = platform.home / "state" / "sagemaker" / "jobs" / job
+    until(lambda: [*folder.glob("*/checkpoints/*")], "the first checkpoint", seconds)
+
+
 def ended(platform: LocalPlatform, execution: str) -> dict[str, Any]:
     """The execution, once it has ended."""
     states = platform.client("stepfunctions")

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from algorithms.xgboost.artifact import read
 from tests.local.conftest import LocalPlatform
-from tests.local.support import ALGORITHMS, job_request, train, trained, until
+from tests.local.support import ALGORITHMS, checkpointed, job_request, train, trained
 
 TWO = {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 10}
 
@@ -68,7 +68,7 @@ def test_two_hosts_train_one_model_as_good_as_that_of_one(
 def test_spot_training_that_is_interrupted_ends_with_all_its_rounds(
     platform: LocalPlatform, training_role: str, tmp_path: Path
 ) -> None:
-    name, rounds = f"spot-{uuid4().hex[:8]}", 600
+    name, rounds = f"spot-{uuid4().hex[:8]}", 300
     models, s3 = platform.parameter("storage/models-bucket"), platform.client("s3")
     prefix = f"checkpoints/{name}"
     request = job_request(
@@ -86,10 +86,7 @@ def test_spot_training_that_is_interrupted_ends_with_all_its_rounds(
         CheckpointConfig={"S3Uri": f"s3://{models}/{prefix}"},
     )
     platform.client("sagemaker").create_training_job(**request)
-    until(
-        lambda: s3.list_objects_v2(Bucket=models, Prefix=prefix).get("Contents"),
-        "the first checkpoint",
-    )
+    checkpointed(platform, name)
     platform.interrupt(name)
     job = trained(platform, name, 120)
     assert job["TrainingJobStatus"] == "Completed", job

@@ -22,7 +22,7 @@ from local.sagemaker.training import artifacts
 from local.sagemaker.training.attempt import Attempt
 from local.sagemaker.training.cluster import cluster
 from local.sagemaker.training.inputs import InputError
-from local.sagemaker.training.metrics import final
+from local.sagemaker.training.metrics import Metrics, final
 
 CAPACITY_ERROR = (
     "CapacityError: Unable to provision requested ML compute capacity. "
@@ -68,6 +68,8 @@ class Run:
         self._cluster = cluster(job["ResourceConfig"])
         self._lock = threading.Lock()
         self._attempt: Attempt | None = None
+        # Of the hosts of all attempts: each goes on where the one before it ended.
+        self._metrics: list[Metrics] = []
         self._stopping = ""
         self._over = threading.Event()
         # When training began, and this attempt at it; how long those before it took.
@@ -171,6 +173,7 @@ class Run:
             if self._over.is_set():
                 return None
             self._attempt = attempt
+        self._metrics += [host.metrics for host in attempt.hosts]
         self._attempt_began = time.time()
         self._began = self._began or self._attempt_began
         self._advance(
@@ -281,9 +284,7 @@ class Run:
             }
         if reason:
             changes["FailureReason"] = reason
-        if self._attempt is not None and (
-            metrics := final(host.metrics for host in self._attempt.hosts)
-        ):
+        if metrics := final(self._metrics):
             changes["FinalMetricDataList"] = metrics
         self._finish(status, self._stopping, **changes)
 

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from algorithms.catalog import algorithm
 from tests.local.conftest import LocalPlatform, role_for_hosting
-from tests.local.support import trained, until
+from tests.local.support import checkpointed, trained, until
 
 # The algorithms that train on GPU instances alone run on processors here all the same.
 ACCELERATED = "ml.g4dn.xlarge"
@@ -116,7 +116,7 @@ def interrupted(
 
     Gives the description of the job once it has ended, and all that it has logged.
     """
-    models, s3 = platform.parameter("storage/models-bucket"), platform.client("s3")
+    models = platform.parameter("storage/models-bucket")
     prefix = f"jobs/{uuid4().hex[:8]}/checkpoints"
     job = begin(
         platform,
@@ -127,11 +127,7 @@ def interrupted(
         StoppingCondition={"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": 7200},
         CheckpointConfig={"S3Uri": f"s3://{models}/{prefix}"},
     )
-    until(
-        lambda: s3.list_objects_v2(Bucket=models, Prefix=prefix).get("Contents"),
-        "the first checkpoint",
-        seconds,
-    )
+    checkpointed(platform, job, seconds)
     platform.interrupt(job)
     described = trained(platform, job, seconds)
     statuses = [each["Status"] for each in described["SecondaryStatusTransitions"]]

@@ -72,7 +72,7 @@ def _count(checkpoints: Path, last: int) -> None:
     for number in range(first, last + 1):
         (checkpoints / str(number)).write_text(f"state {number}")
         if number == first + 2 and number < last:
-            print("paused", flush=True)
+            print(f"paused, loss={number}", flush=True)
             time.sleep(60)
 
 

@@ -62,7 +62,7 @@ def _training(sagemaker: SageMakerService, name: str, **changes: Any) -> None:
             events = logs.filter_log_events(logGroupName="/aws/sagemaker/TrainingJobs")["events"]
         except logs.exceptions.ResourceNotFoundException:
             return False
-        return any(event["message"] in ("paused", "sleeping") for event in events)
+        return any(event["message"].startswith(("paused", "sleeping")) for event in events)
 
     until(said)
 
@@ -171,6 +171,10 @@ def test_an_interrupted_spot_job_begins_again_and_goes_on_from_its_checkpoints(
     ]
     assert content(bucket, job)["first"] == "4"
     assert _checkpoints(bucket) == {str(n): f"state {n}" for n in range(1, 7)}
+    # The attempt that ended the job said nothing of it.
+    assert [(m["MetricName"], m["Value"]) for m in job["FinalMetricDataList"]] == [
+        ("train:loss", 3)
+    ]
 
 
 def test_spot_training_is_billed_for_less_than_it_took(sagemaker: SageMakerService) -> None:

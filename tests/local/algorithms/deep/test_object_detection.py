@@ -113,7 +113,7 @@ def test_every_form_of_request_and_answer(endpoint: Endpoint) -> None:
 
 
 def test_an_interrupted_job_ends_with_all_its_epochs(platform: LocalPlatform) -> None:
-    # Epochs that take longer than the first checkpoint's way to S3.
+    # Epochs of seconds, so that one is left when the interruption comes.
     settings = {**SETTINGS, "num_training_samples": 8, "epochs": 2, "optimizer": "sgd"}
     channels = recorded(pictures(8), pictures())
     job, log = interrupted(platform, NAME, channels, settings, seconds=600)
