@@ -80,7 +80,7 @@ test: setup $(DEEP) functions $(CLIENTS) ## Run every test, end to end on the lo
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The long run of kills at random moments is for `make test`.
-test-core: export SMP_KILLS ?= 10
+test-core: export SMP_KILLS ?= 5
 test-core: setup functions $(CLIENTS) ## The same without deep learning and torch, and with fewer kills
 	@echo "test-core: pytest with $(WORKERS) workers"
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore-glob='*/deep/*' $(ARGS)

@@ -1,9 +1,12 @@
 """What several tests of the running platform do: wait, train, ask."""
 
+import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
+
+import psutil
 
 from local.cli import digits
 from tests.local.conftest import LocalPlatform
@@ -50,6 +53,28 @@ def until(condition: Callable[[], T | None], what: str, seconds: float = 60) -> 
             return found
         time.sleep(0.1)
     raise AssertionError(f"{what} did not come within {seconds:g} s")
+
+
+@contextlib.contextmanager
+def occupying(platform: LocalPlatform, request: Mapping[str, Any]) -> Iterator[str]:
+    """A training job that uses its instance until the block ends, and no processor meanwhile."""
+    sagemaker, name = platform.client("sagemaker"), request["TrainingJobName"]
+    sagemaker.create_training_job(**request)
+    process = until(lambda: _process(name), f"the process of {name}")
+    process.suspend()
+    try:
+        yield name
+    finally:
+        process.resume()
+        sagemaker.stop_training_job(TrainingJobName=name)
+
+
+def _process(job: str) -> psutil.Process | None:
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("TRAINING_JOB_NAME") == job:
+                return process
+    return None
 
 
 def checkpointed(platform: LocalPlatform, job: str, seconds: float = 60) -> None:

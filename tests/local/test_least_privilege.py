@@ -14,7 +14,16 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.local.conftest import LocalPlatform, free_port, run_smp
-from tests.local.support import DIGITS, ended, invoke_function, job_request, sweep, train, until
+from tests.local.support import (
+    DIGITS,
+    ended,
+    invoke_function,
+    job_request,
+    occupying,
+    sweep,
+    train,
+    until,
+)
 
 TRAINING_STATEMENTS = (
     "ListData",
@@ -168,12 +177,10 @@ def test_what_keeps_the_log_groups_uses_every_statement_it_has(spare: LocalPlatf
 @pytest.fixture
 def endless_job(spare: LocalPlatform) -> Iterator[str]:
     """Something that uses a quota until the test ends."""
-    sagemaker, name = spare.client("sagemaker"), f"endless-{uuid4().hex[:8]}"
     rounds = {"num_round": "100000", "objective": "multi:softmax", "num_class": "10"}
-    request = job_request(spare, name, "xgboost", HyperParameters=rounds)
-    sagemaker.create_training_job(**request)
-    yield name
-    sagemaker.stop_training_job(TrainingJobName=name)
+    name = f"endless-{uuid4().hex[:8]}"
+    with occupying(spare, job_request(spare, name, "xgboost", HyperParameters=rounds)):
+        yield name
 
 
 def quota_roles(platform: LocalPlatform) -> dict[str, str]:

@@ -18,6 +18,7 @@ from tests.local.support import (
     heard,
     invoke_function,
     job_request,
+    occupying,
     until,
 )
 
@@ -42,9 +43,8 @@ def running(platform: LocalPlatform) -> Iterator[str]:
     sagemaker, name = platform.client("sagemaker"), f"quotas-{uuid4().hex[:8]}"
     request = job_request(platform, name, "xgboost", HyperParameters=ENDLESS)
     request["ResourceConfig"] = {**request["ResourceConfig"], "InstanceType": TYPE}
-    sagemaker.create_training_job(**request)
-    yield name
-    sagemaker.stop_training_job(TrainingJobName=name)
+    with occupying(platform, request):
+        yield name
 
     def over() -> bool:
         job = sagemaker.describe_training_job(TrainingJobName=name)
