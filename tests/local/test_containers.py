@@ -113,6 +113,7 @@ def test_a_script_runs_in_an_image_with_the_training_toolkit(
     }
     job = train(platform, name, "kmeans", **_own(image, HyperParameters=parameters))
     assert job["TrainingJobStatus"] == "Completed", job["FailureReason"]
+    until(lambda: not images.containers(platform.home / "state", name), "the end of its container")
     result = _model(platform, job)["result.json"]
     assert (result["rate"], result["lines"] > 1) == (0.5, True)
     role = platform.parameter("training/execution-role-arn").rpartition("/")[2]

@@ -109,7 +109,7 @@ def test_two_hosts_and_a_pipe_train_one_model(platform: LocalPlatform) -> None:
 
 
 def test_an_interrupted_job_ends_with_all_its_epochs(platform: LocalPlatform) -> None:
-    # Enough of them that some are left when the interruption comes.
+    # Epochs take half a second: of eight, some are left when the interruption comes.
     job, log = interrupted(platform, NAME, recorded(), {**SHORT, "epochs": 8})
     assert completed(job)["validation:accuracy"] >= LEARNT_WELL
     told = re.findall(r"Epoch\[(\d)\] Validation-accuracy", log)
