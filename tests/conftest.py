@@ -4,6 +4,9 @@ import os
 
 import pytest
 
+# Any folder's tests may ask for the running platform.
+pytest_plugins = ["tests.platform"]
+
 # Workers share the cores: threads of numeric libraries would only spin for the others'.
 # They read this when they are first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from local.platform.home import CHECKOUT
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 
 SCRIPTS = CHECKOUT / "tests" / "clients"
 ENVIRONMENTS = CHECKOUT / ".venv-clients"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests import images
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
-from tests.local.conftest import LocalPlatform
 from tests.local.jupyter import Session
 from tests.local.support import until
+from tests.platform import LocalPlatform
 
 FOLDER = "sagemaker-platform"
 # Of the data bucket: what the stack gives the workbench, whose role and scripts are used here.

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import psutil
 
 from local.cli import digits
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ import pytest
 from local.images import contents
 from scripts import base_image
 from tests import images
-from tests.local.conftest import LocalPlatform
 from tests.local.support import train
+from tests.platform import LocalPlatform
 
 # Pyarrow, scipy and faiss are most of it; the base of the tests has 112 MB.
 LARGEST_MEGABYTES = 700

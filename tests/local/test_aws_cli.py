@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 
 from tests.local import clients
-from tests.local.conftest import LocalPlatform
 from tests.local.support import ALGORITHMS, train, until
+from tests.platform import LocalPlatform
 
 
 class Cli:

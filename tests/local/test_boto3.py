@@ -7,8 +7,8 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from tests.local.conftest import LocalPlatform
 from tests.local.support import ALGORITHMS, DIGITS, train
+from tests.platform import LocalPlatform
 
 # Where the answer of a classifier has the class.
 LABELLED = {"linear-learner": "predicted_label", "xgboost": "score"}

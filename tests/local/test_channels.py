@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tests.local.conftest import LocalPlatform
 from tests.local.support import ALGORITHMS, UNLABELLED, train
+from tests.platform import LocalPlatform
 
 FILES = {"kmeans": "kmeans-model.npz", "linear-learner": "linear-learner-model.npz"}
 

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.local.conftest import SMP, LocalPlatform, free_port, run_smp
+from tests.platform import SMP, LocalPlatform, free_port, run_smp
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 from tests import images
 from tests.images import script_mode
 from tests.local import registry
-from tests.local.conftest import LocalPlatform
 from tests.local.support import train, until
+from tests.platform import LocalPlatform
 
 SCRIPT = """
 import argparse, json, os

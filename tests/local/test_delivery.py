@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from local.platform.home import ACCOUNT, REGION, cdk, tool_environment
 from sagemaker_constructs.github import DeployRole, GitHubProvider
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 
 HERE = Environment(account=ACCOUNT, region=REGION)
 BOOTSTRAP = f"arn:aws:iam::{ACCOUNT}:role/cdk-hnb659fds-{{}}-role-{ACCOUNT}-{REGION}"

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.local import samples
-from tests.local.conftest import LocalPlatform
 from tests.local.support import ended, heard
+from tests.platform import LocalPlatform
 
 
 def served(platform: LocalPlatform) -> str:

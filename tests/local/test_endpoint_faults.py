@@ -13,8 +13,8 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.conftest import LocalPlatform
 from tests.local.support import ALGORITHMS, DIGITS, train, until
+from tests.platform import LocalPlatform
 
 ROW = DIGITS.held_out[0].encode()
 

@@ -10,8 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from algorithms.xgboost.artifact import read
-from tests.local.conftest import LocalPlatform
 from tests.local.support import ALGORITHMS, checkpointed, job_request, train, trained
+from tests.platform import LocalPlatform
 
 TWO = {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 10}
 

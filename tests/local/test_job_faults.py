@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.local.conftest import LocalPlatform
 from tests.local.support import DIGITS, ended, jobs, sweep, until
+from tests.platform import LocalPlatform
 
 REQUEST: dict[str, Any] = {
     "algorithm": "xgboost",

@@ -3,8 +3,8 @@
 import json
 from uuid import uuid4
 
-from tests.local.conftest import LocalPlatform
 from tests.local.support import DIGITS, ended, jobs
+from tests.platform import LocalPlatform
 
 
 def test_a_function_killed_after_it_made_the_job_is_called_again_and_makes_no_second_job(

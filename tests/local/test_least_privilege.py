@@ -13,7 +13,6 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.conftest import LocalPlatform, free_port, run_smp
 from tests.local.support import (
     DIGITS,
     ended,
@@ -24,6 +23,7 @@ from tests.local.support import (
     train,
     until,
 )
+from tests.platform import LocalPlatform, free_port, run_smp
 
 TRAINING_STATEMENTS = (
     "ListData",

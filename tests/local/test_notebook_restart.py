@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from local.platform.home import CHECKOUT
-from tests.local.conftest import TRUST, free_port
 from tests.local.support import until
+from tests.platform import TRUST, free_port
 
 ON_CREATE = "#!/bin/bash\necho created\n"
 ON_START = "#!/bin/bash\necho started\nnohup setsid sleep 600 &\n"

@@ -14,9 +14,9 @@ import websocket
 from botocore.exceptions import ClientError
 
 from tests.local import browser
-from tests.local.conftest import TRUST, LocalPlatform
 from tests.local.jupyter import Session
 from tests.local.support import until
+from tests.platform import TRUST, LocalPlatform
 
 ALLOWED = {
     "Effect": "Allow",

@@ -10,7 +10,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from quotas import table
-from tests.local.conftest import LocalPlatform
 from tests.local.support import (
     ALGORITHMS,
     DIGITS,
@@ -21,6 +20,7 @@ from tests.local.support import (
     occupying,
     until,
 )
+from tests.platform import LocalPlatform
 
 # Types that no other test trains on, since quotas are everybody's.
 TYPE, OTHER_TYPE = "ml.c5.9xlarge", "ml.c5.18xlarge"

@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.local.conftest import LocalPlatform
 from tests.local.support import DIGITS, ended
+from tests.platform import LocalPlatform
 
 
 @pytest.fixture

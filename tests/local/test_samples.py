@@ -6,7 +6,7 @@ import pytest
 
 from tests.images import script_mode
 from tests.local import registry, samples
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 
 
 @pytest.fixture(scope="module")

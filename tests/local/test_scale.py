@@ -13,8 +13,8 @@ from botocore.config import Config
 
 from local.platform.home import Home
 from local.platform.lifecycle import attach
-from tests.local.conftest import LocalPlatform
 from tests.local.support import ALGORITHMS, train
+from tests.platform import LocalPlatform
 
 COUNT = 50
 CALLS = 200

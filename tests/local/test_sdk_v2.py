@@ -7,7 +7,7 @@ import pytest
 
 from tests.images import script_mode
 from tests.local import clients
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 
 
 @pytest.fixture(scope="module")

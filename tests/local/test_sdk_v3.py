@@ -8,7 +8,7 @@ import pytest
 from scripts import base_image
 from tests import images
 from tests.local import clients
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 
 
 @pytest.fixture(scope="module")

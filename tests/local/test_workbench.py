@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.local.conftest import LocalPlatform
 from tests.local.jupyter import Session
 from tests.local.support import until
+from tests.platform import LocalPlatform
 from tests.unit.notebooks.wheels import file_name, wheel
 
 NAMESPACE = "SageMakerPlatform/Notebooks"

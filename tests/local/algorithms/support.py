@@ -13,8 +13,8 @@ from uuid import uuid4
 from botocore.exceptions import ClientError
 
 from algorithms.catalog import algorithm
-from tests.local.conftest import LocalPlatform, role_for_hosting
 from tests.local.support import checkpointed, trained, until
+from tests.platform import LocalPlatform, role_for_hosting
 
 # The algorithms that train on GPU instances alone run on processors here all the same.
 ACCELERATED = "ml.g4dn.xlarge"

@@ -10,7 +10,7 @@ import pytest
 
 from datasets.texts import lee, polarity
 from tests.local.algorithms.support import Data, artifact, completed, fit, served
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 
 NAME = "blazingtext"
 # Few buckets: each takes room in the model, however little text there is.

@@ -14,7 +14,7 @@ from algorithms.toolkit.formats import recordio
 from algorithms.toolkit.formats.table import Table
 from datasets import movielens
 from tests.local.algorithms.support import Data, Endpoint, completed, fit, served
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 
 NAME, RECORDIO = "factorization-machines", "application/x-recordio-protobuf"
 WIDTH = movielens.USERS + movielens.ITEMS

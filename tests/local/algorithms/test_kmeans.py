@@ -13,7 +13,7 @@ from sklearn.cluster import KMeans
 from algorithms.toolkit.formats import recordio
 from algorithms.toolkit.formats.table import Table
 from tests.local.algorithms.support import Data, Endpoint, completed, fit, served
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 from tests.unit.algorithms.conftest import csv, digits
 
 NAME, CSV, RECORDIO = "kmeans", "text/csv;label_size=0", "application/x-recordio-protobuf"

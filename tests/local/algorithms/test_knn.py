@@ -13,7 +13,7 @@ from algorithms.toolkit.formats import recordio
 from algorithms.toolkit.formats.table import Table
 from datasets import mnist5000
 from tests.local.algorithms.support import Data, Endpoint, completed, fit, served
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 from tests.unit.algorithms.conftest import csv
 
 NAME, RECORDIO = "knn", "application/x-recordio-protobuf"

@@ -18,7 +18,7 @@ from algorithms.toolkit.formats.table import Table
 from datasets import reuters
 from datasets import topics as bars
 from tests.local.algorithms.support import Data, Endpoint, artifact, completed, fit, served
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 from tests.unit.algorithms.conftest import csv
 
 NAME, CSV, RECORDIO = "lda", "text/csv;label_size=0", "application/x-recordio-protobuf"

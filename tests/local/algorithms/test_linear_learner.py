@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from algorithms.toolkit.formats import recordio
 from algorithms.toolkit.formats.table import Table
 from tests.local.algorithms.support import Data, Endpoint, completed, fit, served
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 from tests.unit.algorithms.conftest import csv
 from tests.unit.algorithms.test_linear_learner_quality import LOADERS, parts
 

@@ -15,7 +15,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from algorithms.toolkit.formats import recordio
 from algorithms.toolkit.formats.table import Table
 from tests.local.algorithms.support import Data, Endpoint, artifact, completed, fit, served
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 from tests.unit.algorithms.conftest import csv
 from tests.unit.algorithms.test_xgboost import libsvm
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.local.conftest import LocalPlatform, free_port, run_smp
+from tests.platform import LocalPlatform, free_port, run_smp
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import random
 import time
 from typing import Any
 
-from tests.local.conftest import LocalPlatform
 from tests.local.kills.stacks import exists
 from tests.local.kills.workload import Actor, policy
 from tests.local.support import ALGORITHMS, job_request, until
+from tests.platform import LocalPlatform
 
 CUT_OFF = "The local platform was stopped"
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tests.local.conftest import LocalPlatform
 from tests.local.kills.workload import Actor
 from tests.local.support import until
+from tests.platform import LocalPlatform
 
 
 class Stacks(Actor):

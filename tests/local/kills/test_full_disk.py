@@ -9,8 +9,8 @@ import psutil
 
 from local.platform import server
 from local.platform.home import Home
-from tests.local.conftest import LocalPlatform
 from tests.local.support import DIGITS, job_request, train, until
+from tests.platform import LocalPlatform
 
 SPARE = 4 * 2**20
 

@@ -21,7 +21,6 @@ from botocore.exceptions import BotoCoreError, HTTPClientError
 from local.platform import credentials, lifecycle, server
 from local.platform.home import Home
 from local.platform.progress import Silent
-from tests.local.conftest import SMP, TRUST, LocalPlatform, free_port, role_for_hosting, run_smp
 from tests.local.kills.sequences import Executions, Jobs, Messages, Packages
 from tests.local.kills.stacks import Stacks
 from tests.local.kills.workload import (
@@ -35,6 +34,7 @@ from tests.local.kills.workload import (
     Rules,
 )
 from tests.local.support import DIGITS, train, until
+from tests.platform import SMP, TRUST, LocalPlatform, free_port, role_for_hosting, run_smp
 
 KILLS = int(os.environ.get("SMP_KILLS", "50"))
 SEED = int(os.environ.get("SMP_KILL_SEED", str(time.time_ns() % 1_000_000)))

@@ -12,7 +12,7 @@ import zipfile
 from abc import ABC, abstractmethod
 from typing import Any
 
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 
 FUNCTION = "import os\n\ndef handler(event, context):\n    return os.environ['VALUE']\n"
 

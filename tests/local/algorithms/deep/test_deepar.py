@@ -12,7 +12,7 @@ import torch
 from algorithms.deepar import scores
 from datasets import climate, sinusoids
 from tests.local.algorithms.support import Data, Endpoint, completed, fit, served
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 
 NAME = "deepar"
 JSON, LINES = "application/json", "application/jsonlines"

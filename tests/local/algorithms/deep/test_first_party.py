@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.local import clients
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from datasets import digit_images
 from tests.local.algorithms.support import Data, Endpoint, completed, fit, interrupted, served
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 
 NAME, RECORDIO = "image-classification", "application/x-recordio"
 DIGITS = digit_images.small()

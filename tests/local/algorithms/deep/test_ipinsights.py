@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from datasets.logins import Logins, World, dotted, unseen
 from tests.local.algorithms.support import Data, Endpoint, completed, fit, served
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 
 NAME, CSV = "ipinsights", "text/csv"
 SETTINGS = {

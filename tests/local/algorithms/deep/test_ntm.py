@@ -20,7 +20,7 @@ from algorithms.toolkit.formats.table import Table
 from datasets.texts import lee_counts
 from datasets.topics import coherence, griffiths_steyvers, topic_error
 from tests.local.algorithms.support import Data, Endpoint, artifact, completed, fit, served
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 from tests.unit.algorithms.conftest import csv
 
 NAME = "ntm"

@@ -8,7 +8,7 @@ import pytest
 
 from datasets.movielens import ITEMS, USERS, Ratings, split
 from tests.local.algorithms.support import Data, Endpoint, completed, fit, served
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 
 NAME, JSONL = "object2vec", "application/jsonlines"
 SETTINGS = {

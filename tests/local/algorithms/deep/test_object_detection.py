@@ -14,7 +14,7 @@ import pytest
 from algorithms.toolkit.images import imagerecord
 from datasets.canvases import Canvas, canvases
 from tests.local.algorithms.support import Data, Endpoint, completed, fit, interrupted, served
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 
 NAME = "object-detection"
 RECORDIO = "application/x-recordio"

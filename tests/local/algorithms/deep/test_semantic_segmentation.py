@@ -15,7 +15,7 @@ from algorithms.toolkit.formats.record import record_class
 from algorithms.toolkit.formats.recordio import frames
 from datasets.canvases import Canvas, canvases
 from tests.local.algorithms.support import Data, Endpoint, completed, fit, interrupted, served
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 
 NAME = "semantic-segmentation"
 SIDE = 48

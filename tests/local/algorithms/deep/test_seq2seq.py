@@ -20,7 +20,7 @@ from algorithms.toolkit.formats.record import record_class
 from datasets import django_translations
 from datasets.sequences import Languages, Pair, languages, numbers, reversal
 from tests.local.algorithms.support import Data, Endpoint, artifact, completed, fit, served
-from tests.local.conftest import LocalPlatform
+from tests.platform import LocalPlatform
 
 NAME = "seq2seq"
 JSON, LINES = "application/json", "application/jsonlines"

@@ -1,4 +1,4 @@
-"""One platform for all tests of this folder, shared by the workers of a run."""
+"""One local platform for all tests of a run that ask for it, shared by the workers."""
 
 import fcntl
 import json
