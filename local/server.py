@@ -41,6 +41,11 @@ def _settings(arguments: list[str] | None) -> environment.Settings:
     parser.add_argument("--port", type=int, default=4566)
     parser.add_argument("--state", type=Path, default=Path(".local/state"))
     parser.add_argument(
+        "--credentials",
+        type=Path,
+        help="where the administrator's key is written; beside the state unless said",
+    )
+    parser.add_argument(
         "--wait-scale",
         type=float,
         default=1.0,
@@ -51,9 +56,11 @@ def _settings(arguments: list[str] | None) -> environment.Settings:
     )
     parser.add_argument("--log-level", default="WARNING")
     given = parser.parse_args(arguments)
+    state = given.state.resolve()
     return environment.Settings(
         port=given.port,
-        state=given.state.resolve(),
+        state=state,
+        credentials=(given.credentials or state.parent / "credentials.json").resolve(),
         wait_scale=given.wait_scale,
         record_trail=given.record_trail,
         log_level=given.log_level.upper(),

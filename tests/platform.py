@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ import psutil
 import pytest
 from botocore.config import Config
 
+from local.platform import control
 from local.platform.home import Home
 from local.platform.lifecycle import attach
 
@@ -125,13 +125,7 @@ class LocalPlatform:
             fcntl.flock(self._together, fcntl.LOCK_UN)
 
     def _post(self, what: str, document: Mapping[str, Any]) -> None:
-        request = urllib.request.Request(
-            f"{self.endpoint_url}/_smp/{what}",
-            data=json.dumps(document).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=10) as response:
-            assert response.status == 200
+        control.call(self.endpoint_url, self.credentials, what, document)
 
 
 def free_port() -> int:

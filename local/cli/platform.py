@@ -69,13 +69,22 @@ def down() -> None:
 
 def env(
     form: Annotated[Shell, typer.Option("--format", help="For which reader.")] = Shell.shell,
+    account: Annotated[
+        str,
+        typer.Option(
+            metavar="ID",
+            help="A further account, twelve digits: its own administrator, made when first named.",
+            show_default=False,
+        ),
+    ] = "",
 ) -> None:
     """Print the variables that point boto3, the AWS CLI and the SDKs at the platform.
 
     Use it as: eval "$(smp env)"
     """
     platform = lifecycle.attach(default_home())
-    variables = platform.credentials.variables(platform.url)
+    key = lifecycle.further_account(platform, account) if account else platform.credentials
+    variables = key.variables(platform.url)
     if form is Shell.json:
         typer.echo(json.dumps(variables, indent=2))
         return

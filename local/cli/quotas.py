@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -14,7 +12,7 @@ from rich.table import Table
 
 from local.cli.aws import Aws
 from local.cli.console import err, out, told
-from local.platform.errors import PlatformError
+from local.platform import control
 from local.platform.home import default_home
 from local.platform.lifecycle import attach
 from quotas import table
@@ -128,22 +126,15 @@ def _decide(how: str, request: str) -> None:
 
 def _call(wish: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - a JSON document
     """Ask the platform for its quotas, or to change something about them."""
-    url = f"{attach(default_home()).url}/_smp/quotas"
-    body = None if wish is None else json.dumps(wish).encode()
-    request = urllib.request.Request(url, data=body)  # noqa: S310 - a fixed http address
-    try:
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - the same
-            return json.load(response)
-    except urllib.error.HTTPError as error:
-        raise PlatformError(
-            "change the quotas",
-            json.load(error).get("error", str(error)),
-            "See names, codes and requests with: smp quota --all, smp quota requests",
-        ) from None
-    except OSError as error:
-        raise PlatformError(
-            "reach the platform", str(error), "See what runs with: smp status"
-        ) from None
+    platform = attach(default_home())
+    return control.asked(
+        "change the quotas",
+        platform.url,
+        platform.credentials,
+        "quotas",
+        wish,
+        "See names, codes and requests with: smp quota --all, smp quota requests",
+    )
 
 
 def _table(*columns: str) -> Table:

@@ -10,6 +10,12 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 _CHUNK = 1 << 16
 _OPEN_SECONDS = 10.0
+_open: set[str] = set()
+
+
+def addresses() -> frozenset[str]:
+    """The addresses, HOST:PORT, at which containers reach the platform now."""
+    return frozenset(_open)
 
 
 class Relays:
@@ -31,6 +37,8 @@ class Relays:
         relay = Relay(self, peers, target)
         relay.server = self.do(asyncio.start_server(relay.serve, host, port))
         relay.port = int(relay.server.sockets[0].getsockname()[1])
+        relay.address = f"{host}:{relay.port}"
+        _open.add(relay.address)
         return relay
 
     def close(self) -> None:
@@ -62,6 +70,7 @@ class Relay:
 
     def __init__(self, relays: Relays, peers: IPv4Network, target: tuple[str, int]) -> None:
         self.port = 0
+        self.address = ""
         self.server: asyncio.Server | None = None
         self._relays = relays
         self._peers = peers
@@ -70,6 +79,7 @@ class Relay:
 
     def close(self) -> None:
         """Listen no more, and end what is connected."""
+        _open.discard(self.address)
         self._relays.do(self._close())
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,6 +1,7 @@
 """The settings that ministack reads once, while it is imported."""
 
 import os
+import secrets
 import shutil
 import tempfile
 import threading
@@ -11,8 +12,9 @@ from pathlib import Path
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
 HOST = "127.0.0.1"
-ROOT_ACCESS_KEY = "test"
-ROOT_SECRET_KEY = "test"  # noqa: S105
+# Of this process alone: what it starts inherits its environment, and not its variables.
+ROOT_ACCESS_KEY = f"AKIA{secrets.token_hex(8).upper()}"
+ROOT_SECRET_KEY = secrets.token_urlsafe(30)
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Settings:
     log_level: str = "WARNING"
     # Where the user's Docker is, for containers of jobs and endpoints.
     docker: str = ""
+    # Where the administrator's key is, or is to be written.
+    credentials: Path = Path("credentials.json")
 
     @property
     def endpoint_url(self) -> str:
@@ -47,8 +51,6 @@ def prepare(settings: Settings) -> None:
     os.environ.update(
         {
             "AUTH": "true",
-            "AWS_ACCESS_KEY_ID": ROOT_ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": ROOT_SECRET_KEY,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": settings.endpoint_url,
             "AWS_CONFIG_FILE": os.devnull,

@@ -10,11 +10,14 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
+from local.containers.relay import addresses as relay_addresses
 from local.emulator import (
+    accounts,
     autoscaling,
     cloudformation_recovery,
     identity,
@@ -24,7 +27,9 @@ from local.emulator import (
 )
 from local.emulator.calls import CALLS
 from local.emulator.durable import durable
-from local.emulator.environment import HOST, Settings
+from local.emulator.environment import ACCOUNT, HOST, Settings
+from local.emulator.gate import gate
+from local.emulator.hosts import Hosts
 from local.emulator.registry import ContainerRegistry
 from local.emulator.registry_tokens import Tokens
 from local.emulator.state_file import NotWritten, StateRefused
@@ -44,6 +49,7 @@ _logger = logging.getLogger("smp")
 def install(service: Any, settings: Settings, tokens: Tokens) -> None:
     """Put every touch of this folder in place, once a process."""
     from local.emulator import (
+        accounts,
         cloudformation,
         condition_keys,
         descriptions,
@@ -52,6 +58,7 @@ def install(service: Any, settings: Settings, tokens: Tokens) -> None:
         functions,
         log_events,
         registry_tokens,
+        root,
         service_quotas,
         signatures,
         simulation,
@@ -60,8 +67,10 @@ def install(service: Any, settings: Settings, tokens: Tokens) -> None:
 
     descriptions.install()
     log_events.install()
+    root.install()
     # Before identity, which records what is decided here.
     signatures.install()
+    accounts.install()
     identity.install()
     # Behind identity: what a simulation is told of a request comes before what this one has.
     simulation.install()
@@ -165,16 +174,26 @@ async def _serve(
         with contextlib.suppress(Exception):
             await asyncio.to_thread(service.close)
 
+    await _make_administrator(settings, keeper)
     keeping = asyncio.create_task(keeper.keep())
     recovery.resume()
+    hosts = Hosts(settings.port, relay_addresses)
+    served = gate(durable(front(service, keeper), keeper), hosts, durable(registry, keeper))
     try:
-        await hypercorn_serve(
-            durable(front(service, keeper, registry), keeper), config, shutdown_trigger=stopped
-        )
+        await hypercorn_serve(served, config, shutdown_trigger=stopped)
     finally:
         keeping.cancel()
         with contextlib.suppress(NotWritten):
             await keeper.settle()
+
+
+async def _make_administrator(settings: Settings, keeper: Keeper) -> None:
+    """Let the account have its administrator, whose key is on disk before anybody can call."""
+    known = accounts.read(settings.credentials)
+    key = accounts.administrator(ACCOUNT, known)
+    if key != known:
+        await keeper.settle()
+        accounts.write(settings.credentials, key)
 
 
 def _watchdog() -> None:
@@ -195,14 +214,11 @@ def _take_down(service: Any) -> None:
             runtime.reset()
 
 
-def front(service: Any, keeper: Keeper, registry: ContainerRegistry) -> Callable[..., Any]:
+def front(service: Any, keeper: Keeper) -> Callable[..., Any]:
     """The ASGI application: this project's own paths, and ministack for all others."""
     from ministack.app import app
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and registry.handles(scope["path"]):
-            await registry(scope, receive, send)
-            return
         if scope["type"] != "http" or not scope["path"].startswith("/_smp/"):
             sagemaker.CALLER_PORT.set((scope.get("client") or ("", 0))[1])
             await app(scope, receive, send)
@@ -266,6 +282,8 @@ def _own(service: Any, keeper: Keeper, scope: Any, body: bytes) -> tuple[int, An
             return 400, {"error": str(error)}
     if route == ("GET", "state"):
         return 200, {"missed": [*keeper.missed], "failure": keeper.failure}
+    if route == ("POST", "accounts"):
+        return _account(body)
     if route == ("POST", "faults"):
         try:
             service.faults.configure(json.loads(body or b"{}"))
@@ -277,5 +295,19 @@ def _own(service: Any, keeper: Keeper, scope: Any, body: bytes) -> tuple[int, An
             return 400, {"error": "No job is named. Name one of spot training: interrupt?job=NAME"}
         service.faults.interrupt(query["job"])
         return 200, {}
-    known = "GET ready, GET calls, GET state, GET quotas, POST quotas, POST faults, POST interrupt"
+    known = (
+        "GET ready, GET calls, GET state, GET quotas, POST quotas, POST accounts, POST faults, "
+        "POST interrupt"
+    )
     return 404, {"error": f"Known here: {known}, all under /_smp/."}
+
+
+def _account(body: bytes) -> tuple[int, Any]:
+    """The administrator of a further account, with a key that is new unless the given one is it."""
+    try:
+        wish = json.loads(body or b"{}")
+        given = wish.get("key")
+        known = accounts.Key(**given) if given else None
+        return 200, asdict(accounts.administrator(str(wish.get("account", "")), known))
+    except (ValueError, TypeError, AttributeError) as error:
+        return 400, {"error": str(error)}

@@ -1,79 +1,106 @@
-"""The root key's signatures are checked like everyone's, and S3 serves nobody without one.
+"""ministack takes a request that reaches it for the caller's that the gate found.
 
-ministack lets whoever names the root access key in, with any secret, and unsigned requests into S3.
+The gate has checked the whole signature; what ministack would check of it again, and what it lets
+in without one, is left out. Paths and hosts that it serves to everybody are not looked at.
 """
 
 import functools
 from typing import Any
 
+from local.emulator.gate import CALLER, credential
+from local.emulator.root import replace_everywhere
+
+_Response = tuple[int, dict[str, str], bytes]
+# Services whose calls ministack knows by their paths; each is evaluated there.
+_BY_PATH = frozenset({"rds-data", "ses", "s3tables", "glue", "s3-object-lambda"})
+
 
 def install() -> None:
-    """Keep requests that name the root key for the check that all others undergo."""
+    """Hand the gate's caller on, and leave the side doors shut."""
     from ministack import app
-    from ministack.core import iam_evaluator
+    from ministack.core import iam_evaluator, router
 
-    pin = iam_evaluator.pin_signed_request
+    detect = router.detect_service
+    shortcuts = app._handle_post_body_shortcuts
+    special = app._handle_special_data_plane_request
     enforce = iam_evaluator.enforce
 
-    @functools.wraps(pin)
-    def pinned(
-        method: str,
-        raw_path: str,
-        query_params: dict[str, Any],
-        raw_headers: list[tuple[bytes, bytes]],
-        handshake: bool = False,
-    ) -> None:
-        pin(method, raw_path, query_params, raw_headers, handshake)
-        if iam_evaluator._signed_request.get() is None:
-            found = _by_root(method, raw_path, query_params, raw_headers, handshake)
-            iam_evaluator._signed_request.set(found)
+    def pinned(*request: Any, handshake: bool = False) -> None:
+        caller = CALLER.get()
+        iam_evaluator._signed_request.set(None)
+        iam_evaluator._verified_key.set(caller.access_key if caller else "")
+        iam_evaluator._anonymous.set(caller is None)
 
     @functools.wraps(enforce)
     def enforced(access_key_id: str, iam_action: str, service: str, *args: Any, **kw: Any) -> Any:
-        if service == "s3" and not access_key_id and iam_evaluator._anonymous.get():
-            # Buckets block public access, by default on AWS and by template here.
+        if not access_key_id:
             return iam_evaluator.EvalResult("ImplicitDeny", principal_arn="anonymous")
         return enforce(access_key_id, iam_action, service, *args, **kw)
 
-    iam_evaluator.pin_signed_request = pinned
-    iam_evaluator.enforce = enforced
-    app.pin_signed_request = pinned
+    @functools.wraps(detect)
+    def detected(
+        method: str, path: str, headers: dict[str, str], query_params: dict[str, Any]
+    ) -> str:
+        caller = CALLER.get()
+        if caller and "authorization" not in headers:
+            # A link: its service is the one that it is signed for, whatever its path looks like.
+            headers = {**headers, "authorization": credential(caller)}
+        return str(detect(method, path, headers, query_params))
 
-
-def _by_root(
-    method: str,
-    raw_path: str,
-    query: dict[str, Any],
-    raw_headers: list[tuple[bytes, bytes]],
-    handshake: bool,
-) -> Any:
-    """The request of a root key as ministack keeps those of other keys, or None."""
-    from ministack.app import _extract_s3_vhost_bucket
-    from ministack.core import iam_evaluator
-    from ministack.core.router import extract_access_key_id
-    from ministack.core.sigv4 import decode_header_value
-
-    headers: dict[str, str] = {}
-    for name, value in raw_headers:
-        key, text = name.decode("latin-1").lower(), decode_header_value(value)
-        headers[key] = f"{headers[key]},{text}" if key in headers else text
-    claimed = extract_access_key_id(headers, query)
-    if not claimed or not iam_evaluator.is_root_access_key(claimed):
+    async def nothing_before_the_body(*request: Any) -> None:
         return None
 
-    def kept(**how: Any) -> Any:
-        return iam_evaluator.SignedRequest(
-            claimed, method, raw_path, query, headers, handshake=handshake, **how
-        )
+    async def own_addresses(method: str, path: str, *request: Any) -> Any:
+        # CloudFormation's, which need no signature.
+        return await shortcuts(method, path, *request) if CALLER.get() is None else None
 
-    authorization = headers.get("authorization", "")
-    if authorization.startswith("AWS4-HMAC-SHA256"):
-        return kept()
-    if not authorization and iam_evaluator._s3_presigned_query(query):
-        return kept(presigned=True, s3_scoped=True)
-    if not authorization and iam_evaluator._query_signed(query):
-        return kept(presigned=True)
-    if authorization.startswith("AWS ") or "AWSAccessKeyId" in query:
-        bucket = _extract_s3_vhost_bucket(headers.get("host", ""))
-        return kept(sigv2=True, auth_path=f"/{bucket}{raw_path}" if bucket else raw_path)
-    return kept(unverifiable=True)
+    @functools.wraps(special)
+    async def by_service(
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes,
+        query_params: dict[str, Any],
+        request_id: str,
+        **more: Any,
+    ) -> Any:
+        caller = CALLER.get()
+        service = caller.service if caller else ""
+        if service == "s3":
+            return await _s3(method, path, headers, body, query_params, request_id)
+        if service in _BY_PATH:
+            return await special(method, path, headers, body, query_params, request_id, **more)
+        return None
+
+    app.pin_signed_request = pinned
+    iam_evaluator.pin_signed_request = pinned
+    iam_evaluator.enforce = enforced
+    app._handle_pre_body_request = nothing_before_the_body
+    app._handle_post_body_shortcuts = own_addresses
+    app._handle_special_data_plane_request = by_service
+    replace_everywhere(detect, detected)
+
+
+async def _s3(
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes,
+    query: dict[str, Any],
+    request_id: str,
+) -> _Response | None:
+    """S3's control plane, and buckets that the Host names."""
+    from ministack import app
+
+    if path.startswith(app._S3_CONTROL_PREFIX):
+        return await app._handle_s3_control_request(  # type: ignore[no-any-return]
+            path, method, body, query, request_id, headers
+        )
+    found = await app._handle_s3_vhost_request(
+        headers.get("host", ""), path, method, headers, body, query
+    )
+    if not found:
+        return None
+    return app._with_data_plane_headers(  # type: ignore[no-any-return]
+        found, request_id, include_s3_id=True, wildcard_cors=False
+    )

@@ -1,8 +1,7 @@
-"""The administrator of the local account: a user made when the server starts.
+"""The administrator of the local account: a user that the server makes when it first starts.
 
-The emulator lets its root keys (`test`, the account's id) pass without a signature and without
-evaluating any policy. Someone who administers a real account is a user or a role, to whom bucket
-and key policies apply; so is this one, and the root key is used once, to make it.
+Root is a random key of the server's process, and nobody else's. Someone who administers a real
+account is a user or a role, to whom bucket and key policies apply; so is this one.
 """
 
 import json
@@ -10,17 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import boto3
-from botocore.config import Config
 
+from local.platform.errors import PlatformError
 from local.platform.home import REGION, Home
 
-USER = "smp-administrator"
-ROOT_KEY = "test"
 SDK_SETTINGS = Path(__file__).with_name("sagemaker_sdk.yaml")
-POLICY = {
-    "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
-}
 
 
 @dataclass(frozen=True)
@@ -52,31 +45,45 @@ class Credentials:
         }
 
 
-def make_administrator(home: Home, url: str) -> Credentials:
-    """Make the administrator and keep the key under `home`."""
-    iam = (
-        Credentials(ROOT_KEY, ROOT_KEY)
-        .session()
-        .client("iam", endpoint_url=url, config=Config(retries={"max_attempts": 3}))
-    )
-    try:
-        iam.create_user(UserName=USER)
-    except iam.exceptions.EntityAlreadyExistsException:
-        # An interrupted `up` made the user, and nobody knows the secret of its key any more.
-        for old in iam.list_access_keys(UserName=USER)["AccessKeyMetadata"]:
-            iam.delete_access_key(UserName=USER, AccessKeyId=old["AccessKeyId"])
-    iam.put_user_policy(
-        UserName=USER, PolicyName="Administrator", PolicyDocument=json.dumps(POLICY)
-    )
-    key = iam.create_access_key(UserName=USER)["AccessKey"]
-    made = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
-    home.write_secret(home.credentials, json.dumps(asdict(made)))
-    return made
-
-
 def load(home: Home) -> Credentials | None:
     """The administrator's key; None before there is one."""
+    return _read(home.credentials)
+
+
+def load_made(home: Home) -> Credentials:
+    """The administrator's key, which a server that answers has written.
+
+    Raises:
+        PlatformError: It has not.
+    """
+    found = load(home)
+    if found is None:
+        raise PlatformError(
+            "find the administrator's key",
+            f"The server answers, and {home.credentials} holds no key.",
+            "End it and begin anew with: smp down, then smp up",
+        )
+    return found
+
+
+def of_account(home: Home, account: str) -> Credentials | None:
+    """The key of a further account's administrator, as it was kept; None before there is one."""
+    return _read(_place(home, account))
+
+
+def keep(home: Home, account: str, key: Credentials) -> None:
+    """Keep the key of a further account's administrator."""
+    path = _place(home, account)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    home.write_secret(path, json.dumps(asdict(key)))
+
+
+def _place(home: Home, account: str) -> Path:
+    return home.path / "accounts" / f"{account}.json"
+
+
+def _read(path: Path) -> Credentials | None:
     try:
-        return Credentials(**json.loads(home.credentials.read_text(encoding="utf-8")))
+        return Credentials(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None

@@ -1,15 +1,16 @@
 """`up` and `down`: from nothing to a deployed platform, and back to nothing."""
 
+import re
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from local.platform import assembly, credentials, deployment, server
+from local.platform import assembly, control, credentials, deployment, server
 from local.platform.commands import Cancelled, Commands
 from local.platform.credentials import Credentials
 from local.platform.errors import PlatformError
-from local.platform.home import Home
+from local.platform.home import ACCOUNT, Home
 from local.platform.progress import Progress, step
 from local.platform.server import Server
 
@@ -122,17 +123,17 @@ def _serve(
 
     `before` is the server that was recorded, running or not.
     """
-    key = credentials.load(home)
     found = before if before and before.process else None
-    if found and key:
+    if found and credentials.load(home):
         with step(progress, "find the server"):
             server.wait_ready(found, home)
-        return Platform(home, found, key, found=True)
+        return Platform(home, found, credentials.load_made(home), found=True)
     deployed = before.deployed if before else ""
     with step(progress, "start the server"):
         process = found or server.start(home, port, deployed=deployed)
         server.wait_ready(process, home)
-        key = key or credentials.make_administrator(home, process.url)
+        # The server made the administrator before it answered.
+        key = credentials.load_made(home)
     # A deployment has been through what bootstrapping makes.
     if not deployed:
         deployment.bootstrap(commands, home, key, process.url, progress)
@@ -142,6 +143,30 @@ def _serve(
 def _synthesize(commands: Commands, progress: Progress) -> Path:
     with step(progress, "synthesize"):
         return assembly.make(commands)
+
+
+def further_account(platform: Platform, account: str) -> Credentials:
+    """The administrator of a further account, made when it is first asked for.
+
+    Raises:
+        PlatformError: It is no account's number, or the platform refuses it.
+    """
+    if not re.fullmatch(r"\d{12}", account, re.ASCII):
+        raise PlatformError(
+            "find the account",
+            f"{account!r} is no account.",
+            "Name one of twelve digits: smp env --account 111122223333",
+        )
+    if account == ACCOUNT:
+        return platform.credentials
+    known = credentials.of_account(platform.home, account)
+    wish = {"account": account, "key": asdict(known) if known else None}
+    found = Credentials(
+        **control.asked("find the account", platform.url, platform.credentials, "accounts", wish)
+    )
+    if found != known:
+        credentials.keep(platform.home, account, found)
+    return found
 
 
 def down(home: Home) -> int:

@@ -106,7 +106,11 @@ def start(home: Home, port: int, command: Sequence[str] = COMMAND, deployed: str
     }
     with home.log.open("ab") as log:
         process = subprocess.Popen(
-            [*command, "--port", str(port), "--state", str(home.state)],
+            [
+                *command,
+                *("--port", str(port), "--state", str(home.state)),
+                *("--credentials", str(home.credentials)),
+            ],
             cwd=CHECKOUT,
             env=environment,
             stdin=subprocess.DEVNULL,

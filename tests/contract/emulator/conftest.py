@@ -19,9 +19,11 @@ from typing import Any
 import boto3
 import pytest
 
+from local.platform import control
+from local.platform.credentials import Credentials
+
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
-ROOT = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 
 
 @dataclass
@@ -38,16 +40,23 @@ class Server:
 
     def client(self, service: str, **options: Any) -> Any:
         make: Any = boto3.session.Session().client
-        return make(service, region_name=REGION, endpoint_url=self.url, **(ROOT | options))
+        key = {
+            "aws_access_key_id": self.administrator.access_key,
+            "aws_secret_access_key": self.administrator.secret_key,
+        }
+        return make(service, region_name=REGION, endpoint_url=self.url, **(key | options))
+
+    @property
+    def administrator(self) -> Credentials:
+        """The key that the server wrote before it answered."""
+        text = (self.state.parent / f"{self.state.name}.json").read_text(encoding="utf-8")
+        return Credentials(**json.loads(text))
 
     def get(self, path: str) -> Any:
-        with urllib.request.urlopen(f"{self.url}{path}") as answer:
-            return json.load(answer)
+        return control.call(self.url, self.administrator, path.removeprefix("/_smp/"))
 
     def post(self, path: str, document: dict[str, Any]) -> None:
-        body = json.dumps(document).encode()
-        with urllib.request.urlopen(f"{self.url}{path}", body) as answer:
-            assert answer.status == 200
+        control.call(self.url, self.administrator, path.removeprefix("/_smp/"), document)
 
     def role(self, name: str, service: str, *statements: dict[str, Any], trust: str = "") -> str:
         """A role with one inline policy; of the same name again, it is replaced."""
@@ -124,7 +133,10 @@ def started(state: Path, port: int, *arguments: str) -> Server:
     root = Path(__file__).parents[3]
     log = (state / "log").open("wb")
     process = subprocess.Popen(
-        [sys.executable, str(script), "--port", str(port), "--state", str(state), *arguments],
+        [
+            *(sys.executable, str(script), "--port", str(port), "--state", str(state)),
+            *("--credentials", str(state.parent / f"{state.name}.json"), *arguments),
+        ],
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
@@ -134,7 +146,7 @@ def started(state: Path, port: int, *arguments: str) -> Server:
     deadline = time.monotonic() + 30
     while True:
         try:
-            server.get("/_smp/ready")
+            urllib.request.urlopen(f"{server.url}/_smp/ready").close()
         except (urllib.error.URLError, ConnectionError) as error:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError((state / "log").read_text()) from error

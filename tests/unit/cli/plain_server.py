@@ -24,6 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int)
     parser.add_argument("--state", type=Path)
+    parser.add_argument("--credentials", type=Path)
     parser.add_argument("--kind", default="ready")
     given = parser.parse_args()
     if given.kind == "dies":
