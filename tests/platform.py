@@ -98,11 +98,11 @@ class LocalPlatform:
             fcntl.flock(self._together, fcntl.LOCK_UN)
             fcntl.flock(self._together, fcntl.LOCK_EX)
             self._faulty = True
-        self._post("faults", document)
+        self.control("faults", document)
 
     def interrupt(self, job: str) -> None:
         """Let one job of managed spot training lose its instances; other tests go on."""
-        self._post(f"interrupt?job={job}", {})
+        self.control(f"interrupt?job={job}", {})
 
     def begin_test(self) -> None:
         """Take part with other workers' tests."""
@@ -119,13 +119,14 @@ class LocalPlatform:
         """Take all faults away and let the others go on."""
         try:
             if self._faulty:
-                self._post("faults", {})
+                self.control("faults", {})
         finally:
             self._faulty = False
             fcntl.flock(self._together, fcntl.LOCK_UN)
 
-    def _post(self, what: str, document: Mapping[str, Any]) -> None:
-        control.call(self.endpoint_url, self.credentials, what, document)
+    def control(self, what: str, document: Mapping[str, Any] | None = None) -> Any:
+        """What the platform says of itself, or is told to do, as its administrator."""
+        return control.call(self.endpoint_url, self.credentials, what, document)
 
 
 def free_port() -> int:

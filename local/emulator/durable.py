@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, MutableMapping
 from typing import Any
 from xml.sax.saxutils import escape
 
+from local.emulator.refusals import Refused
 from local.emulator.state_file import NotWritten
 from local.emulator.state_keeper import Keeper
 
@@ -48,6 +49,9 @@ def durable(application: Application, keeper: Keeper) -> Application:
 
         try:
             await application(scope, receive, sent)
+        except Refused:
+            # What the gate finds in the body, which it reads while this is served.
+            raise
         except Exception as error:
             if begun:
                 raise

@@ -292,9 +292,8 @@ def _service(scope: Any, headers: Mapping[str, str]) -> str:
         found = str(router.detect_service(scope["method"], scope["path"], said, query))
     except Exception:
         return "sts"
-    if found == "s3" and headers.get("content-type", "").startswith(
-        "application/x-www-form-urlencoded"
-    ):
-        # A form without a signature: an operation of the query protocol.
+    form = headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+    if form and "authorization" not in said and "x-amz-target" not in said:
+        # The operation is in the body, which is not read: STS speaks for the query protocol.
         return "sts"
     return found

@@ -151,9 +151,8 @@ def workflow_roles(platform: LocalPlatform) -> dict[str, str]:
 def calls(platform: LocalPlatform, role: str, since: float = 0.0) -> list[dict[str, Any]]:
     """What was asked in the name of a role, and whether it was allowed."""
     query = urllib.parse.urlencode({"principal": f"/{role}/", "since": since})
-    with urllib.request.urlopen(f"{platform.endpoint_url}/_smp/calls?{query}", timeout=10) as got:
-        found: list[dict[str, Any]] = json.loads(got.read())
-        return found
+    found: list[dict[str, Any]] = platform.control(f"calls?{query}")
+    return found
 
 
 def denied(platform: LocalPlatform, role: str, since: float) -> set[str]:

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import psutil
 import pytest
 
+from local.platform.credentials import Credentials
 from local.platform.home import CHECKOUT
 from tests.local.support import until
 from tests.platform import TRUST, free_port
@@ -56,14 +56,9 @@ class Bare:
         self.process.wait(30)
 
     def client(self, service: str) -> Any:
-        make: Any = boto3.client
-        return make(
-            service,
-            region_name="us-east-1",
-            endpoint_url=f"http://127.0.0.1:{self.port}",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
+        text = self.state.with_name("credentials.json").read_text(encoding="utf-8")
+        make: Any = Credentials(**json.loads(text)).session().client
+        return make(service, endpoint_url=f"http://127.0.0.1:{self.port}")
 
     def notebook_processes(self) -> set[int]:
         found = set()

@@ -71,10 +71,9 @@ def test_a_wrong_signature_is_refused(server: Server) -> None:
     "service",
     ["sagemaker", "s3", "sts", "cloudwatch", "application-autoscaling", "cloudformation"],
 )
-@pytest.mark.parametrize("key", ["test", ACCOUNT])
-def test_the_root_key_needs_its_secret(server: Server, service: str, key: str) -> None:
+def test_no_service_knows_a_wrong_secret_or_a_stolen_token(server: Server, service: str) -> None:
     def ask(**credentials: str) -> None:
-        client = server.client(service, aws_access_key_id=key, **credentials)
+        client = server.client(service, **credentials)
         {
             "sagemaker": lambda: client.list_models(),
             "s3": lambda: client.list_buckets(),
@@ -95,21 +94,21 @@ def test_the_root_key_needs_its_secret(server: Server, service: str, key: str) -
 
 
 @pytest.mark.parametrize("version", ["s3v4", "s3"])
-def test_a_link_to_an_object_needs_the_root_keys_secret(server: Server, version: str) -> None:
+def test_a_link_to_an_object_needs_its_keys_secret(server: Server, version: str) -> None:
     bucket = f"id-links-{version}"
     server.client("s3").create_bucket(Bucket=bucket)
     server.client("s3").put_object(Bucket=bucket, Key="k", Body=b"v")
 
-    def link(secret: str) -> str:
+    def link(**secret: str) -> str:
         signing = Config(signature_version=version)
-        s3 = server.client("s3", aws_secret_access_key=secret, config=signing)
+        s3 = server.client("s3", config=signing, **secret)
         params = {"Bucket": bucket, "Key": "k"}
         return str(s3.generate_presigned_url("get_object", Params=params))
 
-    with urllib.request.urlopen(link("test")) as answer:
+    with urllib.request.urlopen(link()) as answer:
         assert answer.read() == b"v"
     with pytest.raises(urllib.error.HTTPError, match="403"):
-        urllib.request.urlopen(link("no"))
+        urllib.request.urlopen(link(aws_secret_access_key="no"))
 
 
 def test_no_bucket_is_public(server: Server) -> None:

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import threading
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -213,8 +212,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_half_made(
     assert volume
     assert (volume / "mine.ipynb").read_text() == "{}"
     assert functions.answers() == functions.known
-    with urllib.request.urlopen(f"{doomed.endpoint_url}/_smp/state") as found:
-        assert json.load(found) == {"missed": [], "failure": ""}
+    assert doomed.control("state") == {"missed": [], "failure": ""}
     result = doomed.smp("status")
     assert result.returncode == 0, result.stderr
     assert "IN_PROGRESS" not in result.stdout
