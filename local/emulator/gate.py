@@ -44,7 +44,8 @@ def gate(application: Application, hosts: Hosts, elsewhere: Application) -> Appl
         if scope["type"] != "http":
             await application(scope, receive, send)
             return
-        answers = _Answers(send)
+        answers, body = _Answers(send), _Body(receive)
+        receive = body.receive
         headers: dict[str, list[str]] = {}
         try:
             head = Head.of(scope)
@@ -59,7 +60,7 @@ def gate(application: Application, hosts: Hosts, elsewhere: Application) -> Appl
         except Refused as refused:
             if answers.begun:
                 raise
-            await _refuse(refused, scope, headers, receive, answers.send)
+            await _refuse(refused, scope, headers, body, answers.send)
         except ConnectionResetError:
             return
 
@@ -217,6 +218,20 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return received
 
 
+class _Body:
+    """A body on its way in; `ended` once all of it is here, or its sender is gone."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.ended = False
+
+    async def receive(self) -> dict[str, Any]:
+        """The next message."""
+        message = await self._receive()
+        self.ended |= message["type"] != "http.request" or not message.get("more_body", False)
+        return message
+
+
 class _Answers:
     """Sends answers on without a word about other origins."""
 
@@ -241,13 +256,13 @@ async def _refuse(
     refused: Refused,
     scope: Any,
     headers: Mapping[str, list[str]],
-    receive: Receive,
+    left: "_Body",
     send: Callable[[Message], Awaitable[None]],
 ) -> None:
     """Answer at once, in the form of the service; what comes in meanwhile is forgotten."""
     single = {name: values[0] for name, values in headers.items()}
     answer = refusals.answer(refused, _service(scope, single), single)
-    has_body = "content-length" in single or "transfer-encoding" in single
+    has_body = not left.ended and bool({"content-length", "transfer-encoding"} & {*single})
     out = {**answer.headers, "content-length": str(len(answer.body))}
     if has_body:
         out["connection"] = "close"
@@ -261,7 +276,7 @@ async def _refuse(
     body = b"" if scope["method"] == "HEAD" else answer.body
     await send({"type": "http.response.body", "body": body, "more_body": has_body})
     if has_body:
-        await _drain(receive)
+        await _drain(left.receive)
         await send({"type": "http.response.body", "body": b""})
 
 

@@ -39,7 +39,7 @@ def _route(methods: str, path: str, way: Way, why: str) -> Route:
 
 
 WITHOUT_SIGNATURE = (
-    _route("GET HEAD", "/_smp/ready", Way.OPEN, "says whether the server serves"),
+    _route("GET", "/_smp/ready", Way.OPEN, "says whether the server serves"),
     _route("GET", re.escape(NOTEBOOK_CREDENTIALS), Way.TOKEN, "the notebook instance's own token"),
     _route(
         "PUT",

@@ -28,7 +28,7 @@ from local.emulator import (
 from local.emulator.calls import CALLS
 from local.emulator.durable import durable
 from local.emulator.environment import ACCOUNT, HOST, Settings
-from local.emulator.gate import gate
+from local.emulator.gate import CALLER, CONTROL_SERVICE, gate
 from local.emulator.hosts import Hosts
 from local.emulator.registry import ContainerRegistry
 from local.emulator.registry_tokens import Tokens
@@ -219,7 +219,9 @@ def front(service: Any, keeper: Keeper) -> Callable[..., Any]:
     from ministack.app import app
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith("/_smp/"):
+        caller = CALLER.get()
+        named = caller and caller.service != CONTROL_SERVICE
+        if scope["type"] != "http" or named or not scope["path"].startswith("/_smp/"):
             sagemaker.CALLER_PORT.set((scope.get("client") or ("", 0))[1])
             await app(scope, receive, send)
             return

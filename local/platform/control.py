@@ -32,7 +32,10 @@ def call(
     """
     body = None if document is None else json.dumps(document).encode()
     request = AWSRequest(
-        method="GET" if body is None else "POST", url=f"{url}/_smp/{path}", data=body
+        method="GET" if body is None else "POST",
+        url=f"{url}/_smp/{path}",
+        data=body,
+        headers={"Content-Type": "application/json"},
     )
     key = Key(credentials.access_key, credentials.secret_key)
     SigV4Auth(key, SERVICE, REGION).add_auth(request)

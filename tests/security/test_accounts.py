@@ -53,7 +53,7 @@ def test_a_further_account_has_its_own_administrator(
     kept = platform.home / "accounts" / f"{OTHER}.json"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
-    for wrong in ("1", "1111222233334", "../../x", "x" * 12, "１" * 12):
+    for wrong in ("1", "1111222233334", "../../x", "x" * 12, "\uff11" * 12):
         result = platform.smp("env", "--account", wrong)
         assert (result.returncode != 0, "Traceback" in result.stderr) == (True, False), wrong
     own = platform.smp("env", "--account", "000000000000", "--format", "json")
@@ -99,7 +99,7 @@ def test_another_account_reaches_nothing_of_this_one(
         "key": lambda: other["kms"].encrypt(KeyId=key, Plaintext=b"x"),
         "secret": lambda: other["secretsmanager"].get_secret_value(SecretId=secret),
         "function": lambda: other["lambda"].invoke(FunctionName=function),
-        "role": lambda: other["sts"].assume_role(RoleArn=role, RoleSessionName="x"),
+        "role": lambda: other["sts"].assume_role(RoleArn=role, RoleSessionName="me"),
         "user": lambda: other["iam"].delete_user(UserName="nobody-of-this-account"),
         "invoke": lambda: endpoint.invoke_endpoint(
             EndpointName="sagemaker-platform-local-digits", Body=b"1", ContentType="text/csv"

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -20,7 +21,6 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # What is answered to everybody on this machine, and how to somebody without a token.
 OPEN = {
     ("GET", "/_smp/ready"): 200,
-    ("HEAD", "/_smp/ready"): 200,
     ("GET", "/_smp/notebook-credentials"): 401,
 }
 DOCKER = re.compile(r"/v2/.*")
@@ -48,8 +48,7 @@ def side_doors() -> set[str]:
 
     found: set[str] = set()
     for module in (app, router):
-        with open(module.__file__ or "", encoding="utf-8") as file:
-            text = file.read()
+        text = Path(module.__file__ or "").read_text(encoding="utf-8")
         found |= {
             path
             for path in re.findall(r'"(/[A-Za-z_][\w./{}-]*)"', text)
@@ -192,8 +191,9 @@ def test_no_other_host_is_served(platform: LocalPlatform, paths: list[str], stra
         named = host.format(port=port)
         for path in ("/", "/_smp/ready", "/_smp/calls", "/v2/", "/bucket/k"):
             assert send(url, "GET", path, [("Host", named)]).status == 403, (named, path)
-        signed = Request(platform.credentials, "s3", host=named).send(url)
-        assert signed.status == 403, named
+        if named:
+            signed = Request(platform.credentials, "s3", host=named).send(url)
+            assert signed.status == 403, named
     assert refusals(url, paths, {"Host": "evil.example"}, ("GET", "POST")) == {}
     for more in ("X-Forwarded-Host", "Forwarded", "X-Original-Host"):
         headers = [("Host", "evil.example"), (more, f"127.0.0.1:{port}")]
