@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from local.sagemaker import request_keys
 from local.sagemaker.arns import Arns
 
 PASSED_TO = "sagemaker.amazonaws.com"
@@ -56,21 +57,28 @@ def required(
     operation: str,
     params: Mapping[str, Any],
     next_version: Callable[[str], int],
+    tags_of: Callable[[str], Mapping[str, str]],
 ) -> list[Permission]:
     """The permissions that AWS would ask of the caller of `operation`.
 
-    `params` may be anything that a caller sent: it is not validated yet.
+    Args:
+        arns: Account and region.
+        operation: Its name; empty gives none.
+        params: Anything that a caller sent: it is not validated yet.
+        next_version: The version that a model package group would give next.
+        tags_of: The tags of a resource by its ARN; none where there is no such resource.
     """
     if not operation:
         return []
     action = "sagemaker:" + ("InvokeEndpoint" if operation == _STREAMED else operation)
-    context = _context(operation, params)
+    context = request_keys.of_request(arns, operation, params)
     needed = [
-        Permission(action, resource, context)
+        Permission(action, resource, {**context, **request_keys.of_resource(tags_of(resource))})
         for resource in _resources(arns, operation, params, next_version)
     ]
-    if _is_create(operation) and isinstance(params.get("Tags"), list) and params["Tags"]:
-        tags = _tag_context(params["Tags"])
+    if operation.startswith("Create") and isinstance(params.get("Tags"), list) and params["Tags"]:
+        tags = request_keys.of_tags(params["Tags"])
+        # Its presence is what tells tags of a creation from those of AddTags itself.
         tags["sagemaker:TaggingAction"] = operation
         needed.append(Permission("sagemaker:AddTags", needed[0].resource, tags))
     if operation == "CreateNotebookInstance":
@@ -103,10 +111,6 @@ def _of_a_notebook(arns: Arns, params: Mapping[str, Any]) -> Iterable[Permission
         )
 
 
-def _is_create(operation: str) -> bool:
-    return operation.startswith("Create")
-
-
 def _resources(
     arns: Arns, operation: str, params: Mapping[str, Any], next_version: Callable[[str], int]
 ) -> list[str]:
@@ -132,80 +136,8 @@ def _resources(
     return resources
 
 
-def _context(operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The condition keys that policies are written with."""
-    context: dict[str, Any] = {**_tag_context(params.get("Tags"))}
-    if _is_create(operation):
-        for key, name in (
-            ("sagemaker:NetworkIsolation", "EnableNetworkIsolation"),
-            (
-                "sagemaker:InterContainerTrafficEncryption",
-                "EnableInterContainerTrafficEncryption",
-            ),
-        ):
-            if isinstance(params.get(name), bool):
-                context[key] = str(params[name]).lower()
-    resources, output = _section(params, "ResourceConfig"), _section(params, "OutputDataConfig")
-    _set(context, "sagemaker:InstanceTypes", _first([resources], "InstanceType"))
-    _set(context, "sagemaker:VolumeKmsKey", _first([resources], "VolumeKmsKeyId"))
-    _set(context, "sagemaker:OutputKmsKey", _first([output], "KmsKeyId"))
-    if operation == "CreateEndpointConfig":
-        variants = params.get("ProductionVariants")
-        listed = variants if isinstance(variants, list) else []
-        _set(context, "sagemaker:InstanceTypes", _first(listed, "InstanceType"))
-        _set(context, "sagemaker:VolumeKmsKey", _first([params], "KmsKeyId"))
-    if operation in ("CreateNotebookInstance", "UpdateNotebookInstance"):
-        context |= _notebook_context(params)
-    if operation == "CreateModel":
-        containers = params.get("Containers")
-        listed = [params.get("PrimaryContainer")]
-        listed += containers if isinstance(containers, list) else []
-        _set(context, "sagemaker:ModelPackageName", _first(listed, "ModelPackageName"))
-    if operation in ("CreateModelPackage", "UpdateModelPackage"):
-        _set(context, "sagemaker:ModelApprovalStatus", _first([params], "ModelApprovalStatus"))
-    if operation.startswith("InvokeEndpoint"):
-        _set(context, "sagemaker:TargetModel", _first([params], "TargetModel"))
-    return context
-
-
-def _notebook_context(params: Mapping[str, Any]) -> dict[str, Any]:
-    context: dict[str, Any] = {}
-    for key, name in (
-        ("InstanceTypes", "InstanceType"),
-        ("DirectInternetAccess", "DirectInternetAccess"),
-        ("RootAccess", "RootAccess"),
-        ("VolumeKmsKey", "KmsKeyId"),
-        ("VpcSubnets", "SubnetId"),
-    ):
-        _set(context, f"sagemaker:{key}", _first([params], name))
-    version = "MinimumInstanceMetadataServiceVersion"
-    metadata = _section(params, "InstanceMetadataServiceConfiguration")
-    _set(context, f"sagemaker:{version}", _first([metadata], version))
-    groups = params.get("SecurityGroupIds")
-    if isinstance(groups, list) and groups:
-        context["sagemaker:VpcSecurityGroupIds"] = [str(group) for group in groups]
-    return context
-
-
-def _section(params: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = params.get(name)
-    return value if isinstance(value, Mapping) else {}
-
-
 def _first(documents: Iterable[object], name: str) -> str:
     for document in documents:
         if isinstance(document, Mapping) and isinstance(document.get(name), str):
             return str(document[name])
     return ""
-
-
-def _set(context: dict[str, str], key: str, value: str) -> None:
-    if value:
-        context[key] = value
-
-
-def _tag_context(tags: object) -> dict[str, str]:
-    if not isinstance(tags, list):
-        return {}
-    pairs = [tag for tag in tags if isinstance(tag, Mapping) and isinstance(tag.get("Key"), str)]
-    return {f"aws:RequestTag/{tag['Key']}": str(tag.get("Value", "")) for tag in pairs}

@@ -60,7 +60,7 @@ class SageMakerService:
         self._containers = containers
         programs = Programs(aws, runtime or AlgorithmsRuntime(), self._processes, containers)
         around = Surroundings(aws, self._arns, programs, limits, self.quotas)
-        tags = Tags(self._store)
+        self._tags = tags = Tags(self._store)
         events = Events(aws, self.faults)
         self._registry = registry = Registry(self._store, self._arns, tags, events)
         models = Models(self._store, self._arns, tags, registry, programs)
@@ -134,7 +134,9 @@ class SageMakerService:
 
     def required_permissions(self, operation: str, params: Mapping[str, Any]) -> list[Permission]:
         """List what the caller must be allowed; `params` are taken as they were sent."""
-        return permissions.required(self._arns, operation, params, self._registry.next_version)
+        return permissions.required(
+            self._arns, operation, params, self._registry.next_version, self._tags.of
+        )
 
     async def handle(
         self,

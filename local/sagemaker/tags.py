@@ -62,7 +62,7 @@ def check_new_tags(tags: Sequence[Mapping[str, str]]) -> None:
         ServiceError: for a key that is given twice or that belongs to AWS.
     """
     keys = [tag["Key"] for tag in tags]
-    if len(set(keys)) < len(keys):
+    if len({key.lower() for key in keys}) < len(keys):
         raise invalid("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
     for key in keys:
         if key.lower().startswith("aws:"):

@@ -429,11 +429,13 @@ def test_creating_a_job_takes_the_action_the_tags_and_the_role(
     )
     assert create.context == {
         "aws:RequestTag/team": "one",
+        "aws:TagKeys": ["team"],
         "sagemaker:NetworkIsolation": "true",
         "sagemaker:InterContainerTrafficEncryption": "false",
-        "sagemaker:InstanceTypes": "ml.m5.xlarge",
-        "sagemaker:VolumeKmsKey": "volume",
-        "sagemaker:OutputKmsKey": "output",
+        "sagemaker:InstanceTypes": ["ml.m5.xlarge"],
+        "sagemaker:MaxRuntimeInSeconds": "60",
+        "sagemaker:VolumeKmsKeyArn": "arn:aws:kms:us-east-1:000000000000:key/volume",
+        "sagemaker:OutputKmsKeyArn": "arn:aws:kms:us-east-1:000000000000:key/output",
     }
     assert (tag.action, tag.resource) == ("sagemaker:AddTags", create.resource)
     assert tag.context["aws:RequestTag/team"] == "one"
@@ -492,23 +494,33 @@ def test_listings_are_authorized_on_everything(sagemaker: SageMakerService) -> N
 
 
 def test_models_and_configurations_have_their_condition_keys(sagemaker: SageMakerService) -> None:
-    container = {"ModelPackageName": f"{ARN}model-package/g/2"}
+    network = {"Subnets": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]}
     create, pass_role = _needs(
         sagemaker,
         "CreateModel",
-        {"ModelName": "m", "PrimaryContainer": container, "ExecutionRoleArn": ROLE},
+        {
+            "ModelName": "m",
+            "EnableNetworkIsolation": True,
+            "VpcConfig": network,
+            "ExecutionRoleArn": ROLE,
+        },
     )
-    assert create.context == {"sagemaker:ModelPackageName": f"{ARN}model-package/g/2"}
+    assert create.context == {
+        "sagemaker:NetworkIsolation": "true",
+        "sagemaker:VpcSubnets": ["subnet-1", "subnet-2"],
+        "sagemaker:VpcSecurityGroupIds": ["sg-1"],
+    }
     assert pass_role.resource == ROLE
-    variants = [{"InstanceType": "ml.m5.large"}]
+    variants = [{"InstanceType": "ml.m5.large", "ModelName": "M"}]
     (create,) = _needs(
         sagemaker,
         "CreateEndpointConfig",
         {"EndpointConfigName": "c", "ProductionVariants": variants, "KmsKeyId": "key"},
     )
     assert create.context == {
-        "sagemaker:InstanceTypes": "ml.m5.large",
-        "sagemaker:VolumeKmsKey": "key",
+        "sagemaker:InstanceTypes": ["ml.m5.large"],
+        "sagemaker:ModelArn": f"{ARN}model/m",
+        "sagemaker:VolumeKmsKeyArn": "arn:aws:kms:us-east-1:000000000000:key/key",
     }
 
 

@@ -335,11 +335,11 @@ def test_a_creation_asks_of_its_caller_what_aws_asks(sagemaker: SageMakerService
         "iam:PassRole": ROLE,
     }
     assert needed[0].context == {
-        "sagemaker:InstanceTypes": "ml.t3.medium",
+        "sagemaker:InstanceTypes": ["ml.t3.medium"],
         "sagemaker:DirectInternetAccess": "Disabled",
         "sagemaker:RootAccess": "Disabled",
-        "sagemaker:VolumeKmsKey": "alias/disks",
-        "sagemaker:VpcSubnets": "subnet-1",
+        "sagemaker:VolumeKmsKeyArn": key,
+        "sagemaker:VpcSubnets": ["subnet-1"],
         "sagemaker:VpcSecurityGroupIds": ["sg-1", "sg-2"],
         "sagemaker:MinimumInstanceMetadataServiceVersion": "2",
     }
