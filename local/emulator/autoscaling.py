@@ -12,14 +12,15 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from local.emulator import services
+from local.emulator import identity, scaling_targets, services
 from local.emulator.environment import ACCOUNT, REGION
 from local.emulator.services import Response
 from local.emulator.state_keeper import Keeper
 
 NAME = "application-autoscaling"
 _TARGET = "AnyScaleFrontendService"
-# What passes to moto, and why that pretends nothing. docs/local-platform.md shows this table.
+_JSON = "application/x-amz-json-1.1"
+# What is answered, and why that pretends nothing. docs/local-platform.md shows this table.
 OFFERED = {
     "RegisterScalableTarget": "the target is kept, and with it the limits that it sets",
     "DescribeScalableTargets": "shows what was registered",
@@ -27,8 +28,12 @@ OFFERED = {
     "PutScalingPolicy": "the policy is kept, and shown; it scales nothing on a laptop",
     "DescribeScalingPolicies": "shows what was put",
     "DeleteScalingPolicy": "forgets the policy",
+    "TagResource": "policies tell targets apart by their tags",
+    "UntagResource": "takes tags away",
+    "ListTagsForResource": "shows the tags",
 }
-_READING = "Describe"
+_TAGGING = ("TagResource", "UntagResource", "ListTagsForResource")
+_READING = ("Describe", "List")
 # What a target has that belongs to the process.
 _BACKEND = "applicationautoscaling_backend"
 _importing = threading.Lock()
@@ -44,14 +49,80 @@ class Refused(Exception):
 def mount() -> None:
     """Serve `application-autoscaling`, evaluated under the caller's policies as any service."""
     from ministack.core import iam_actions
+    from ministack.core.router import extract_access_key_id
 
     async def handler(
         method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
     ) -> Response:
-        return _answer(headers.get("x-amz-target", ""), body)
+        target = headers.get("x-amz-target", "")
+        key = extract_access_key_id(headers, query)
+        try:
+            for action, arn, context in also_needed(target.partition(".")[2], body):
+                identity.authorize(key, action, arn, context)
+        except identity.Denied as error:
+            return _error("AccessDeniedException", str(error))
+        return _answer(target, body)
 
     iam_actions.SERVICE_TO_IAM_NAMESPACE[NAME] = NAME
+    _authorize_by_target(iam_actions)
     services.register(NAME, handler, target_prefix=f"{_TARGET}.")
+
+
+def _authorize_by_target(iam_actions: ModuleType) -> None:
+    """Have each call evaluated on its target, with the target's tags and the request's keys."""
+    resource_of, context_of = iam_actions.extract_resource_arn, iam_actions.request_tag_context
+
+    @functools.wraps(resource_of)
+    def resource(
+        service: str,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes,
+        query_params: dict[str, Any],
+        region: str,
+        account_id: str,
+    ) -> str:
+        if service != NAME:
+            return str(
+                resource_of(service, method, path, headers, body, query_params, region, account_id)
+            )
+        operation = headers.get("x-amz-target", "").partition(".")[2]
+        return resource_arn(operation, scaling_targets.parsed(body))
+
+    @functools.wraps(context_of)
+    def context(
+        service: str, iam_action: str, body: bytes, params: dict[str, Any]
+    ) -> dict[str, Any]:
+        if service != NAME:
+            found: dict[str, Any] = context_of(service, iam_action, body, params)
+            return found
+        return condition_keys(iam_action.partition(":")[2], scaling_targets.parsed(body))
+
+    iam_actions.extract_resource_arn = resource
+    iam_actions.request_tag_context = context
+
+
+def resource_arn(operation: str, params: Mapping[str, Any]) -> str:
+    """What an operation is authorized on."""
+    return scaling_targets.resource(_loaded(), operation, params)
+
+
+def condition_keys(operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """What policies may compare of an operation."""
+    return scaling_targets.context(_loaded(), operation, params)
+
+
+def also_needed(operation: str, body: bytes) -> list[tuple[str, str, dict[str, Any]]]:
+    """What a call takes besides its own action: action, resource and condition keys of each."""
+    params = scaling_targets.parsed(body)
+    arn = resource_arn(operation, params)
+    return [
+        (action, resource, condition_keys("TagResource", {**params, "ResourceARN": arn}))
+        if action == f"{NAME}:TagResource"
+        else (action, resource, context)
+        for action, resource, context in scaling_targets.scaled(arn, operation, params)
+    ]
 
 
 def keep(keeper: Keeper) -> None:
@@ -103,6 +174,13 @@ def _take_up() -> None:
         )
         backend.policies[key] = policy
     _kept.clear()
+
+
+def _loaded() -> Any:
+    """Moto's backend, once it has what was kept."""
+    with _importing:
+        _responses()
+    return _backend()
 
 
 def _backend() -> Any:
@@ -159,25 +237,39 @@ def _answer(target: str, body: bytes) -> Response:
             f"{operation} is an operation of Application Auto Scaling that the local platform "
             f"does not offer. It offers: {', '.join(sorted(OFFERED))}."
         )
-        document = {"__type": "UnknownOperationException", "message": message}
-        return 400, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(document).encode()
-    with _importing:
-        responses = _responses()
+        return _error("UnknownOperationException", message)
+    backend, params = _loaded(), scaling_targets.parsed(body)
+    try:
+        if operation in _TAGGING:
+            document = scaling_targets.tag(backend, operation, params)
+            _note(operation)
+            return 200, {"Content-Type": _JSON}, json.dumps(document).encode()
+        if operation == "RegisterScalableTarget":
+            scaling_targets.check_tags_of_registration(backend, params)
+    except scaling_targets.Unanswerable as error:
+        return _error(error.code, str(error))
+    return _passed(target, body, backend, params)
+
+
+def _passed(target: str, body: bytes, backend: Any, params: Mapping[str, Any]) -> Response:
+    """What moto answers."""
+    operation = target.partition(".")[2]
+    responses = _responses()
     from moto.core.request import Request
 
     # moto reads account and region from the signature; it is given this account's.
     headers = {
         "X-Amz-Target": target,
-        "Content-Type": "application/x-amz-json-1.1",
+        "Content-Type": _JSON,
         "Authorization": f"AWS4-HMAC-SHA256 Credential={ACCOUNT}/20260101/{REGION}/{NAME}/aws4",
     }
     url = f"http://{NAME}.{REGION}.amazonaws.com/"
     request = Request.from_primitives("POST", url, headers, body)
     try:
         status, out_headers, out = responses.dispatch(request, url, headers)
-        if not operation.startswith(_READING):
-            for note in _noted:
-                note()
+        if operation == "RegisterScalableTarget" and int(status) < 400:
+            scaling_targets.tag_new(backend, params)
+        _note(operation)
     except Exception as error:
         from werkzeug.exceptions import HTTPException
 
@@ -185,6 +277,18 @@ def _answer(target: str, body: bytes) -> Response:
             raise
         text = error.get_body()
         payload = text if isinstance(text, bytes) else str(text).encode()
-        return error.code or 400, {"Content-Type": "application/x-amz-json-1.1"}, payload
+        return error.code or 400, {"Content-Type": _JSON}, payload
     payload = out if isinstance(out, bytes) else str(out).encode()
     return int(status), {str(k): str(v) for k, v in dict(out_headers).items()}, payload
+
+
+def _note(operation: str) -> None:
+    """Have what changed written before the answer leaves."""
+    if not operation.startswith(_READING):
+        for note in _noted:
+            note()
+
+
+def _error(code: str, message: str) -> Response:
+    document = {"__type": code, "message": message}
+    return 400, {"Content-Type": _JSON}, json.dumps(document).encode()

@@ -263,6 +263,7 @@ def _evaluate_resources(service: Any) -> None:
                     stack_name,
                     logical_id,
                     physical_id,
+                    old_props,
                 )
 
         return acting_for(

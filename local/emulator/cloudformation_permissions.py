@@ -4,17 +4,21 @@ The lists are the permissions of AWS's resource handlers that change something o
 cannot finish without; a type that is not listed needs `service:VerbName` on all resources.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from local.emulator import (
+    autoscaling,
     cloudformation_network,
     cloudformation_notebooks,
     cloudformation_scaling,
     identity,
 )
-from local.emulator.cloudformation_sagemaker import ARN_KINDS, REPLACING, arn_of
+from local.emulator.cloudformation_sagemaker import ARN_KINDS, REPLACING, arn_of, parameters
 from local.emulator.environment import ACCOUNT, REGION, ROOT_ACCESS_KEY
+from local.sagemaker import request_keys
+from local.sagemaker.validation import service_model
 
 Needed = tuple[str, str, dict[str, Any]]
 Props = Mapping[str, Any]
@@ -45,8 +49,20 @@ def check(
     stack_name: str | None,
     logical_id: str | None,
     physical_id: str = "",
+    old: Props | None = None,
 ) -> None:
     """Refuse what the principal of `key` may not do.
+
+    Args:
+        service: SageMaker.
+        key: Access key that the stack acts with.
+        operation: `create`, `update` or `delete`.
+        resource_type: Such as `AWS::S3::Bucket`.
+        props: The properties that the resource has or is to have.
+        stack_name: Its stack.
+        logical_id: Its name in the template.
+        physical_id: Its own name, once it has one.
+        old: For an update, the properties until now.
 
     Raises:
         ValueError: in AWS's words, which become the resource's reason.
@@ -54,7 +70,9 @@ def check(
     if key == ROOT_ACCESS_KEY or resource_type.startswith(_FREE):
         return
     name = _names(resource_type, props, stack_name, logical_id, physical_id)
-    for action, resource, context in needed(service, operation, resource_type, props, name):
+    for action, resource, context in needed(
+        service, operation, resource_type, props, name, old or {}
+    ):
         try:
             identity.authorize(key, action, resource, context)
         except identity.Denied as error:
@@ -65,11 +83,15 @@ def check(
 
 
 def needed(
-    service: Any, operation: str, resource_type: str, props: Props, name: str
+    service: Any, operation: str, resource_type: str, props: Props, name: str, old: Props
 ) -> Iterator[Needed]:
     """Every permission of one operation on one resource."""
     if resource_type in _SAGEMAKER_TYPES:
-        yield from _sagemaker(service, operation, resource_type.rpartition("::")[2], props, name)
+        kind = resource_type.rpartition("::")[2]
+        yield from _sagemaker(service, operation, kind, props, name, old)
+        return
+    if resource_type == cloudformation_scaling.TARGET:
+        yield from _target(operation, props, old)
         return
     if resource_type.startswith("Custom::"):
         yield "lambda:InvokeFunction", str(props.get("ServiceToken", "*")), {}
@@ -106,25 +128,48 @@ def _names(
 
 
 def _sagemaker(
-    service: Any, operation: str, kind: str, props: Props, name: str
+    service: Any, operation: str, kind: str, props: Props, name: str, old: Props
 ) -> Iterator[Needed]:
-    verb = _VERBS[operation]
-    params = {k: v for k, v in props.items() if k not in ("Tags", "ModelPackageGroupPolicy")}
-    params[f"{kind}Name"] = name.replace("*", "000000000000")
-    if operation != "update" or kind in _UPDATED:
-        given = params if operation != "delete" else {f"{kind}Name": params[f"{kind}Name"]}
-        for permission in service.required_permissions(f"{verb}{kind}", given):
+    name = name.replace("*", "000000000000")
+    named, own = {f"{kind}Name": name}, arn_of(ARN_KINDS[kind], name, REGION)
+    tags, removed = cloudformation_scaling.retagged(old, props)
+    new_tags = [{"Key": key, "Value": value} for key, value in tags.items()]
+
+    def asked(of: str, params: Props) -> Iterator[Needed]:
+        for permission in service.required_permissions(of, params):
             yield permission.action, permission.resource, dict(permission.context or {})
-    if operation == "create" and kind == "EndpointConfig" and props.get("KmsKeyId"):
-        yield from _granted(str(props["KmsKeyId"]))
-    own = arn_of(ARN_KINDS[kind], params[f"{kind}Name"], REGION)
-    yield f"sagemaker:Describe{kind}", own, {}
+
+    if operation == "delete":
+        yield from asked(f"Delete{kind}", named)
+    elif operation == "create":
+        yield from asked(f"Create{kind}", _typed(f"Create{kind}", props) | named | _tags(new_tags))
+        if kind == "EndpointConfig" and props.get("KmsKeyId"):
+            yield from _granted(str(props["KmsKeyId"]))
+    else:
+        if kind in _UPDATED:
+            yield from asked(f"Update{kind}", _typed(f"Update{kind}", props) | named)
+        if new_tags:
+            yield from asked("AddTags", {"ResourceArn": own, "Tags": new_tags})
+        if removed:
+            yield from asked("DeleteTags", {"ResourceArn": own, "TagKeys": removed})
+    for action, resource, context in asked(f"Describe{kind}", named):
+        # What is described after a creation has its tags by then.
+        made = request_keys.of_resource(tags) if operation == "create" else {}
+        yield action, resource, context | made
     for also in _ALSO.get((kind, operation), ()):
-        yield f"sagemaker:{also}{kind}", own, {}
-    if operation != "delete" and props.get("Tags"):
-        yield "sagemaker:AddTags", own, {}
+        yield from asked(f"{also}{kind}", named)
     if props.get("ModelPackageGroupPolicy") and operation != "delete":
         yield "sagemaker:PutModelPackageGroupPolicy", own, {}
+
+
+def _typed(operation: str, props: Props) -> dict[str, Any]:
+    """What of a template's properties the operation is given, but for the tags."""
+    members = service_model().operation_model(operation).input_shape.members
+    return parameters(operation, {k: v for k, v in props.items() if k in members and k != "Tags"})
+
+
+def _tags(tags: list[dict[str, str]]) -> dict[str, Any]:
+    return {"Tags": tags} if tags else {}
 
 
 def _granted(key: str) -> Iterator[Needed]:
@@ -139,13 +184,23 @@ def _arn(service: str, resource: str, *, region: str = REGION, account: str = AC
     return f"arn:aws:{service}:{region}:{account}:{resource}"
 
 
-def _target(operation: str, props: Props, name: str) -> Iterator[Needed]:
-    arn = _arn("application-autoscaling", "scalable-target/*")
+def _target(operation: str, props: Props, old: Props) -> Iterator[Needed]:
+    params: dict[str, Any] = cloudformation_scaling.keys(dict(props))
     if operation == "delete":
-        yield "application-autoscaling:DeregisterScalableTarget", arn, {}
+        yield _scaling("DeregisterScalableTarget", params)
         return
-    yield "application-autoscaling:RegisterScalableTarget", arn, {}
+    changed, removed = cloudformation_scaling.retagged(old, props)
+    if operation == "create" and changed:
+        params["Tags"] = changed
+    register = _scaling("RegisterScalableTarget", params)
+    yield register
+    # A registration asks for the tags that it sets, and for what it scales.
+    yield from autoscaling.also_needed("RegisterScalableTarget", json.dumps(params).encode())
     yield "application-autoscaling:DescribeScalableTargets", "*", {}
+    if operation == "update" and changed:
+        yield _scaling("TagResource", {"ResourceARN": register[1], "Tags": changed})
+    if operation == "update" and removed:
+        yield _scaling("UntagResource", {"ResourceARN": register[1], "TagKeys": removed})
     if props.get("RoleARN") and "/aws-service-role/" not in str(props["RoleARN"]):
         yield (
             "iam:PassRole",
@@ -158,32 +213,30 @@ def _target(operation: str, props: Props, name: str) -> Iterator[Needed]:
             _SCALING_ROLE,
             {"iam:AWSServiceName": "sagemaker.application-autoscaling.amazonaws.com"},
         )
-    yield from _scaled(props)
 
 
 def _policy(operation: str, props: Props, name: str) -> Iterator[Needed]:
-    arn = _arn("application-autoscaling", "scalable-target/*")
+    params = cloudformation_scaling.keys(dict(props))
     # The alarms of a target tracking policy are made with the caller's permissions.
-    resource = cloudformation_scaling.keys(dict(props))["ResourceId"]
-    alarms = _arn("cloudwatch", f"alarm:TargetTracking-{resource}-AlarmHigh-0")
+    alarms = _arn("cloudwatch", f"alarm:TargetTracking-{params['ResourceId']}-AlarmHigh-0")
     if operation == "delete":
-        yield "application-autoscaling:DeleteScalingPolicy", arn, {}
+        # Deregistering a target deletes its policies, so a policy may be gone before its turn.
+        yield _scaling("DeleteScalingPolicy", params)
         yield "cloudwatch:DeleteAlarms", alarms, {}
         return
-    yield "application-autoscaling:PutScalingPolicy", arn, {}
+    yield _scaling("PutScalingPolicy", params)
     yield "application-autoscaling:DescribeScalingPolicies", "*", {}
     if props.get("TargetTrackingScalingPolicyConfiguration"):
         yield "cloudwatch:PutMetricAlarm", alarms, {}
         yield "cloudwatch:DescribeAlarms", alarms, {}
 
 
-def _scaled(props: Props) -> Iterator[Needed]:
-    """Registering a variant needs the right to change its capacity."""
-    parts = cloudformation_scaling.keys(dict(props))["ResourceId"].split("/")
-    if parts[0] == "endpoint":
-        endpoint = arn_of("endpoint", parts[1], REGION)
-        yield "sagemaker:DescribeEndpoint", endpoint, {}
-        yield "sagemaker:UpdateEndpointWeightsAndCapacities", endpoint, {}
+def _scaling(operation: str, params: Props) -> Needed:
+    return (
+        f"{autoscaling.NAME}:{operation}",
+        autoscaling.resource_arn(operation, params),
+        autoscaling.condition_keys(operation, params),
+    )
 
 
 def _alarm(operation: str, props: Props, name: str) -> Iterator[Needed]:
@@ -280,7 +333,6 @@ _PREFIXES = {
 }
 
 _LISTED: dict[str, Callable[[str, Props, str], Iterator[Needed]]] = {
-    cloudformation_scaling.TARGET: _target,
     cloudformation_scaling.POLICY: _policy,
     "AWS::CloudWatch::Alarm": _alarm,
     "AWS::CloudWatch::Dashboard": _simple(

@@ -1,5 +1,6 @@
 """The CloudFormation types of Application Auto Scaling."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from local.emulator import autoscaling
@@ -15,8 +16,8 @@ def install() -> None:
 
     autoscaling.mount()
     provisioners._RESOURCE_HANDLERS[TARGET] = {
-        "create": lambda logical_id, props, stack: _register(props),
-        "update": lambda physical_id, old, new, stack: _register(new),
+        "create": lambda logical_id, props, stack: _register(props, tags(props)),
+        "update": lambda physical_id, old, new, stack: _update(old, new),
         "delete": _deregister,
     }
     provisioners._RESOURCE_HANDLERS[POLICY] = {
@@ -24,6 +25,7 @@ def install() -> None:
         "update": lambda physical_id, old, new, stack: _put(new),
         "delete": _delete_policy,
     }
+    provisioners._STACK_TAG_PROPERTY[TARGET] = ("Tags", "list")
     provisioners._REPLACING_PROPERTIES[TARGET] = _KEYS
     provisioners._REPLACING_PROPERTIES[POLICY] = (*_KEYS, "PolicyName", "ScalingTargetId")
 
@@ -42,8 +44,34 @@ def keys(props: dict[str, Any]) -> dict[str, str]:
     return {key: str(props[key]) for key in _KEYS}
 
 
-def _register(props: dict[str, Any]) -> Any:
+def tags(props: Mapping[str, Any]) -> dict[str, str]:
+    """The tags of a target in a template, without those that are CloudFormation's own."""
+    listed = props.get("Tags") or []
+    return {one["Key"]: str(one["Value"]) for one in listed if not one["Key"].startswith("aws:")}
+
+
+def retagged(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """The tags that an update sets, and the keys that it takes away."""
+    before, after = tags(old), tags(new)
+    changed = {key: value for key, value in after.items() if before.get(key) != value}
+    return changed, sorted(set(before) - set(after))
+
+
+def _update(old: dict[str, Any], new: dict[str, Any]) -> Any:
+    found = _register(new, {})
+    arn = found[1]["ScalableTargetARN"]
+    changed, removed = retagged(old, new)
+    if changed:
+        autoscaling.call("TagResource", {"ResourceARN": arn, "Tags": changed})
+    if removed:
+        autoscaling.call("UntagResource", {"ResourceARN": arn, "TagKeys": removed})
+    return found
+
+
+def _register(props: dict[str, Any], new_tags: dict[str, str]) -> Any:
     params: dict[str, Any] = keys(props)
+    if new_tags:
+        params["Tags"] = new_tags
     for name in ("MinCapacity", "MaxCapacity"):
         if name in props:
             params[name] = int(props[name])
