@@ -123,10 +123,15 @@ class Storage(_Part):
 
 
 class Training(_Part):
-    """Defaults of a training job, for what its request leaves out."""
+    """What a training job gets when its request leaves it out, and what it may not go beyond."""
 
     instance_types: Annotated[list[TrainingInstance], Field(min_length=1, max_length=5)]
     """Instance types in order of preference."""
+    other_instance_types: Annotated[list[TrainingInstance], Field(max_length=20)] = []
+    """Further instance types that a request may name; jobs run on no others."""
+    require_isolation: bool = True
+    """Every job runs without a network, so that no code carries data out. `false` lets a request
+    for an own image say `isolated: false`, and AWS's images fetch pre-trained weights."""
     volume_gb: Annotated[int, Field(ge=1, le=16384)] = 30
     """Disk of each instance, for data and model."""
     max_runtime_seconds: Annotated[int, Field(ge=60, le=2419200)] = 86400

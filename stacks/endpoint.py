@@ -3,6 +3,7 @@
 from aws_cdk import (
     DefaultStackSynthesizer,
     Duration,
+    Tags,
 )
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -11,9 +12,10 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from environments.model import Environment
+from sagemaker_constructs.conditions import ENDPOINT_TAG
 from sagemaker_constructs.deployed_model import DeployedModel
 from sagemaker_constructs.endpoint import Endpoint
-from sagemaker_constructs.endpoint_alarms import EndpointAlarms
+from sagemaker_constructs.endpoint_alarms import ALARMS, EndpointAlarms
 from sagemaker_constructs.private_network import Placement
 from stacks.platform import PlatformStack
 
@@ -55,10 +57,11 @@ class EndpointStack(PlatformStack):
         )
         wanted = config.endpoints[name]
         endpoint_name = config.resource_name(name)
+        Tags.of(self).add(ENDPOINT_TAG, endpoint_name)
         model = wanted.model or DeployedModel(self, "Model")
         alarms = EndpointAlarms(
             self,
-            "Alarms",
+            ALARMS,
             endpoint_name=endpoint_name,
             latency=Duration.millis(wanted.latency_ms),
         )

@@ -63,7 +63,7 @@ class GovernanceStack(PlatformStack):
 def _quotas(config: Environment) -> list[str]:
     """Names of the quotas that count what the environment may start, the totals among them."""
     used: dict[table.Use, set[str]] = {
-        "training": set(config.training.instance_types),
+        "training": {*config.training.instance_types, *config.training.other_instance_types},
         "endpoint": {endpoint.instance_type for endpoint in config.endpoints.values()},
         "notebook": {notebook.instance_type for notebook in config.notebooks.values()},
     }

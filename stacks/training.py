@@ -97,6 +97,8 @@ class TrainingStack(PlatformStack):
             },
             defaults=JobDefaults(
                 instance_types=tuple(config.training.instance_types),
+                other_instance_types=tuple(config.training.other_instance_types),
+                require_isolation=config.training.require_isolation,
                 volume_gb=config.training.volume_gb,
                 max_runtime_seconds=config.training.max_runtime_seconds,
             ),
@@ -143,6 +145,8 @@ class TrainingStack(PlatformStack):
                 model_package_groups=list(groups.values()),
                 inference_role=inference_role,
                 key=key,
+                instance_type=config.endpoints[name].instance_type,
+                placement=network.serving,
             ).let_deploy(deploy_role)
             self.publish(f"{name}StackName", f"endpoints/{name}/stack-name", stack_name)
 

@@ -16,6 +16,9 @@ from sagemaker_constructs.private_network import Placement
 
 # The one variant, which takes all traffic. Scaling and alarms name it, so it is never renamed.
 VARIANT = "AllTraffic"
+# What scaling changes, which the role of the endpoint's stack is confined to.
+NAMESPACE = "sagemaker"
+DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 
 
 def has_local_storage(instance_type: str) -> bool:
@@ -180,8 +183,8 @@ class Endpoint(Construct):
         target = scaling.CfnScalableTarget(
             self,
             "Target",
-            service_namespace="sagemaker",
-            scalable_dimension="sagemaker:variant:DesiredInstanceCount",
+            service_namespace=NAMESPACE,
+            scalable_dimension=DIMENSION,
             resource_id=f"endpoint/{self.name}/variant/{VARIANT}",
             min_capacity=self._instances,
             max_capacity=maximum,

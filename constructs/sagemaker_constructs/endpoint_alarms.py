@@ -8,6 +8,14 @@ from constructs import Construct
 
 from sagemaker_constructs.endpoint import VARIANT
 
+ALARMS = "Alarms"
+"""Id of the alarms within the endpoint's stack, with which CloudFormation begins their names."""
+
+
+def alarm_names(stack_name: str) -> str:
+    """What the names of a stack's alarms match, and those of no stack whose name goes on."""
+    return f"{stack_name}-{ALARMS}*"
+
 
 class EndpointAlarms(Construct):
     """Three alarms of one endpoint: it fails, its model fails, its model is slow."""

@@ -9,6 +9,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from sagemaker_constructs.containers import ContainerPermissions, encrypt_disks
+from sagemaker_constructs.endpoint_alarms import alarm_names
 from sagemaker_constructs.network_interfaces import NetworkInterfaces
 from sagemaker_constructs.private_network import Placement
 from sagemaker_constructs.trust import own_account
@@ -54,7 +55,7 @@ class InferenceRole(Construct):
         alarms = Stack.of(self).format_arn(
             service="cloudwatch",
             resource="alarm",
-            resource_name=f"{stack_name}-*",
+            resource_name=alarm_names(stack_name),
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
         containers = ContainerPermissions(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
@@ -27,7 +28,7 @@ def permission(
     actions: Sequence[str],
     resources: Sequence[str],
     wildcards: Mapping[str, str] | None = None,
-    conditions: Mapping[str, Mapping[str, str]] | None = None,
+    conditions: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Permission:
     """A permission of one statement."""
     return Permission(

@@ -49,11 +49,15 @@ _INTERRUPTIONS = [
 
 @dataclass(frozen=True, slots=True)
 class JobDefaults:
-    """What a job gets when its request leaves it out."""
+    """What a job gets when its request leaves it out, and what it may not go beyond."""
 
     instance_types: tuple[str, ...]
     volume_gb: int
     max_runtime_seconds: int
+    other_instance_types: tuple[str, ...] = ()
+    """What a request may name beside `instance_types`."""
+    require_isolation: bool = True
+    """Whether every job runs without a network."""
 
 
 class TrainingWorkflow(Construct):
@@ -78,7 +82,7 @@ class TrainingWorkflow(Construct):
         model_package_groups: Name of each group in SageMaker, by the short name in requests.
         endpoints: Name of each endpoint's stack, by the short name in requests; empty where the
             environment file alone decides what is served.
-        defaults: What a job gets when its request leaves it out.
+        defaults: What a job gets when its request leaves it out, and what it may not go beyond.
         log_retention: How long logs of functions and state machine are kept.
         retain: Whether the job table outlives its stack.
     """
@@ -135,9 +139,14 @@ class TrainingWorkflow(Construct):
             models=models_bucket,
             job_prefix=job_prefix,
             execution_role=execution_role,
+            environment_name=environment_name,
+            instance_types=(*defaults.instance_types, *defaults.other_instance_types),
+            require_isolation=defaults.require_isolation,
+            placement=placement,
         )
         deployable = [name for name, stack in endpoints.items() if stack]
         stacks = [stack for stack in endpoints.values() if stack]
+        served = [f"{PREFIX}-{environment_name}-{name}" for name in deployable]
         groups = list(model_package_groups.values())
         table = {"JOB_TABLE": self.table.table_name}
         models = {"MODELS_BUCKET": models_bucket.bucket_name}
@@ -237,8 +246,8 @@ class TrainingWorkflow(Construct):
                     table,
                     may.rows("UpdateItem", "DeleteItem"),
                     may.follow_stacks(stacks),
-                    may.ask_endpoints([f"{PREFIX}-{environment_name}-{one}" for one in deployable]),
-                    may.see_served_models(),
+                    may.ask_endpoints(served),
+                    may.see_served_models(served),
                 ),
             }
         self.state_machine = self._machine(deploys=bool(deployable))

@@ -15,8 +15,12 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from sagemaker_constructs import conditions
+from sagemaker_constructs.conditions import ENDPOINT_TAG
 from sagemaker_constructs.containers import repository_wildcards
+from sagemaker_constructs.endpoint import has_local_storage
 from sagemaker_constructs.permission import Permission, encrypted, permission, tell
+from sagemaker_constructs.private_network import Placement
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,13 @@ class WorkflowPermissions:
     models: s3.IBucket
     job_prefix: str
     execution_role: iam.IRole
+    environment_name: str
+    instance_types: Sequence[str]
+    """What jobs may run on."""
+    require_isolation: bool = True
+    """Whether every job runs without a network."""
+    placement: Placement | None = None
+    """Where in a VPC jobs run, if they do."""
 
     def list_data(self) -> Permission:
         """See whether a channel's prefix holds anything."""
@@ -77,14 +88,51 @@ class WorkflowPermissions:
         )
 
     def begin_jobs(self) -> Permission:
-        """Create training jobs of this environment, and find those that are there already."""
+        """Create training jobs of this environment, and find those that are there already.
+
+        Whoever may start the workflow has these functions create jobs, so what a job may be is
+        said here once more: a request that got past the checks of its form is refused by IAM.
+        """
         jobs = self._jobs()
-        return permission(
-            "TrainingJobs",
-            ["sagemaker:CreateTrainingJob", "sagemaker:AddTags", "sagemaker:DescribeTrainingJob"],
-            [jobs],
-            {jobs: "Each execution names its own job, with the environment in front."},
+        create = iam.PolicyStatement(
+            sid="CreateTrainingJobs",
+            actions=["sagemaker:CreateTrainingJob"],
+            resources=[jobs],
+            conditions=conditions.merged(
+                conditions.isolated() if self.require_isolation else {},
+                conditions.encrypted_between_hosts(),
+                conditions.on(self.instance_types),
+                conditions.within(self.placement),
+                self._encrypted_with_key(),
+                # No other way in or out than the channels and the model.
+                {
+                    "BoolIfExists": {"sagemaker:EnableRemoteDebug": "false"},
+                    "Null": {"sagemaker:FileSystemId": "true"},
+                },
+            ),
         )
+        tag = iam.PolicyStatement(
+            sid="TagTrainingJobs",
+            actions=["sagemaker:AddTags"],
+            resources=[jobs],
+            conditions={
+                "StringEquals": {
+                    "sagemaker:TaggingAction": "CreateTrainingJob",
+                    "aws:RequestTag/sagemaker-platform:environment": self.environment_name,
+                }
+            },
+        )
+        (describe,) = self.describe_jobs().statements
+        return Permission((create, tag, describe), self.describe_jobs().wildcards)
+
+    def _encrypted_with_key(self) -> conditions.Conditions:
+        """Disks and model are encrypted with the key; SageMaker takes none for disks of NVMe."""
+        own_disks = any(has_local_storage(one) for one in self.instance_types)
+        disks = {"sagemaker:VolumeKmsKeyArn": self.key.key_arn}
+        model = {"sagemaker:OutputKmsKeyArn": self.key.key_arn}
+        if own_disks:
+            return {"ArnEquals": model, "ArnEqualsIfExists": disks}
+        return {"ArnEquals": {**model, **disks}}
 
     def describe_jobs(self) -> Permission:
         """See how training jobs of this environment ended."""
@@ -168,16 +216,17 @@ class WorkflowPermissions:
             [self._arn("sagemaker", "endpoint", name) for name in endpoints],
         )
 
-    def see_served_models(self) -> Permission:
+    def see_served_models(self, endpoints: Sequence[str]) -> Permission:
         """See which model package an endpoint serves."""
         config = self._arn("sagemaker", "endpoint-config", "*")
         model = self._arn("sagemaker", "model", "*")
-        why = "CloudFormation names it; describing changes nothing."
+        why = "CloudFormation names it; those of the endpoints have their tags."
         return permission(
             "SeeServedModels",
             ["sagemaker:DescribeEndpointConfig", "sagemaker:DescribeModel"],
             [config, model],
             {config: why, model: why},
+            {"StringEquals": {f"aws:ResourceTag/{ENDPOINT_TAG}": list(endpoints)}},
         )
 
     def tell(self, topic: sns.ITopic) -> Permission:

@@ -49,6 +49,7 @@ def compile_job(
     instance_types = request.instance_types or list(platform.defaults.instance_types)
     container = _container(platform, request, instance_types, problems)
     problems += _destination_problems(platform, request)
+    problems += _instance_problems(platform, request)
     problems += _network_problems(platform, container)
     if container is None or problems:
         raise InvalidRequest(problems)
@@ -140,8 +141,30 @@ def _container(
     return built_in(platform, request, instance_types, problems)
 
 
+def _instance_problems(platform: Platform, request: JobRequest) -> list[str]:
+    allowed = (*platform.defaults.instance_types, *platform.defaults.other_instance_types)
+    return [
+        f"instance_types.{index}: found {found!r}; allowed: {', '.join(allowed)}; further ones are "
+        "declared in the environment file under training.other_instance_types"
+        for index, found in enumerate(request.instance_types or ())
+        if found not in allowed
+    ]
+
+
 def _network_problems(platform: Platform, container: Container | None) -> list[str]:
-    if container is None or not platform.subnets or not container.fetches_weights:
+    if container is None or container.isolated:
+        return []
+    if platform.defaults.require_isolation:
+        found = (
+            "hyperparameters.use_pretrained_model: found 1, but AWS's image fetches the weights, "
+            "and jobs of this environment reach no network; allowed: 0, weights of your own in a "
+            "model channel where the algorithm takes one, image 'platform'"
+            if container.fetches_weights
+            else "isolated: found false, but jobs of this environment reach no network; allowed: "
+            "true"
+        )
+        return [f"{found}, or training.require_isolation: false in the environment file"]
+    if not platform.subnets or not container.fetches_weights:
         return []
     return [
         "hyperparameters.use_pretrained_model: found 1, but AWS's image fetches the weights from "

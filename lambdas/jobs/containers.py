@@ -65,7 +65,8 @@ def built_in(
         name=entry.name,
         specification={"TrainingImage": image, "TrainingInputMode": "File"},
         hyperparameters=hyperparameters,
-        isolated=not loads,
+        # This platform's own images bring the weights that they were built with.
+        isolated=not (loads and request.image == "aws"),
         content_types=tuple(one for channel in entry.channels for one in channel.content_types),
         fetches_weights=loads and request.image == "aws",
     )

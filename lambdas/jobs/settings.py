@@ -25,11 +25,15 @@ def _list(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What a job gets when its request leaves it out."""
+    """What a job gets when its request leaves it out, and what it may not go beyond."""
 
     instance_types: tuple[str, ...]
     volume_gb: int
     max_runtime_seconds: int
+    other_instance_types: tuple[str, ...] = ()
+    """What a request may name beside `instance_types`."""
+    require_isolation: bool = True
+    """Whether every job runs without a network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,8 @@ class Platform:
                 tuple(str(one) for one in given["instance_types"]),
                 int(given["volume_gb"]),
                 int(given["max_runtime_seconds"]),
+                tuple(str(one) for one in given["other_instance_types"]),
+                bool(given["require_isolation"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidSettings(f"the environment variable DEFAULTS: {error!r}") from None

@@ -19,7 +19,13 @@ def platform() -> Platform:
         image_registry="111122223333.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-platform-dev",
         groups={"digits": "sagemaker-platform-dev-digits"},
         endpoints={"digits": "sagemaker-platform-dev-endpoint-digits", "pinned": ""},
-        defaults=Defaults(("ml.m5.xlarge", "ml.m5.2xlarge"), 30, 3600),
+        defaults=Defaults(
+            ("ml.m5.xlarge", "ml.m5.2xlarge"),
+            30,
+            3600,
+            other_instance_types=("ml.g4dn.xlarge", "ml.p3.2xlarge"),
+            require_isolation=False,
+        ),
     )
 
 

@@ -128,6 +128,35 @@ def test_a_container_that_fetches_weights_keeps_its_network(platform: Platform) 
     assert parameters(platform, document)["EnableNetworkIsolation"] is False
 
 
+@pytest.fixture
+def strict(platform: Platform) -> Platform:
+    return replace(platform, defaults=replace(platform.defaults, require_isolation=True))
+
+
+def test_where_isolation_is_required_nothing_gets_a_network(strict: Platform) -> None:
+    assert parameters(strict, own())["EnableNetworkIsolation"] is True
+    said = refused(strict, own(isolated=False))
+    assert "isolated: found false" in said and "training.require_isolation" in said
+    document = request("image-classification")
+    document["hyperparameters"]["use_pretrained_model"] = 1
+    assert "use_pretrained_model: found 1" in refused(strict, document)
+
+
+def test_weights_that_an_image_brings_need_no_network(strict: Platform) -> None:
+    document = request("image-classification", image="platform")
+    document["hyperparameters"]["use_pretrained_model"] = 1
+    assert parameters(strict, document)["EnableNetworkIsolation"] is True
+
+
+def test_a_request_chooses_among_the_instance_types_of_the_environment(platform: Platform) -> None:
+    for allowed in ("ml.m5.2xlarge", "ml.g4dn.xlarge"):
+        given = parameters(platform, request(instance_types=[allowed]))
+        assert given["ResourceConfig"]["InstanceType"] == allowed
+    said = refused(platform, request(instance_types=["ml.m5.xlarge", "ml.p4d.24xlarge"]))
+    assert "instance_types.1: found 'ml.p4d.24xlarge'; allowed: ml.m5.xlarge, " in said
+    assert "training.other_instance_types" in said
+
+
 def test_a_private_network_takes_every_job_in(platform: Platform) -> None:
     assert "VpcConfig" not in parameters(platform, request())
     private = replace(platform, subnets=("subnet-1", "subnet-2"), security_groups=("sg-1",))

@@ -30,7 +30,8 @@ SETTINGS = {
     "MODELS_BUCKET": "models",
     "JOB_TABLE": "jobs",
     "IMAGE_REGISTRY": "111122223333.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-platform-dev",
-    "DEFAULTS": '{"instance_types": ["ml.m5.xlarge"], "volume_gb": 30, "max_runtime_seconds": 60}',
+    "DEFAULTS": '{"instance_types": ["ml.m5.xlarge"], "volume_gb": 30, "max_runtime_seconds": 60, '
+    '"other_instance_types": [], "require_isolation": true}',
     "GROUPS": '{"digits": "sagemaker-platform-dev-digits"}',
     "ENDPOINTS": '{"digits": "sagemaker-platform-dev-endpoint-digits"}',
 }
