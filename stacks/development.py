@@ -49,7 +49,6 @@ class DevelopmentStack(PlatformStack):
             models=models,
             state_machine_arn=state_machine.state_machine_arn,
             state_machine_name=config.resource_name("training"),
-            execution_role=execution_role,
             job_prefix=f"{config.name}-",
             model_package_groups=list(groups.values()),
             endpoint_names=list(endpoints.values()),

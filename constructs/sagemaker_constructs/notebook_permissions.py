@@ -1,5 +1,9 @@
 """What somebody may do from a notebook, a statement for each thing that a data scientist does.
 
+Training jobs are begun by the workflow alone. A job reads all data of its environment and writes
+beside every model, and no condition key of IAM says where: whoever may create jobs under the common
+role could overwrite another's model by way of a checkpoint. The workflow says where.
+
 The network of the notebook has an endpoint for each of these calls and for no other, see `CALLS`.
 """
 
@@ -19,7 +23,7 @@ NAMESPACE = "SageMakerPlatform/Notebooks"
 
 _OWN_OBJECTS = ("AbortMultipartUpload", "DeleteObject", "GetObject", "PutObject")
 _EXECUTIONS = ("DescribeExecution", "GetExecutionHistory", "StopExecution")
-_OWN_JOBS = ("AddTags", "CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob")
+_JOBS = ("DescribeTrainingJob", "StopTrainingJob")
 _PACKAGES = ("DescribeModelPackage", "DescribeModelPackageGroup", "ListModelPackages")
 _ENDPOINTS = ("DescribeEndpoint", "InvokeEndpoint")
 _ITSELF = ("DescribeNotebookInstance", "StopNotebookInstance")
@@ -49,7 +53,7 @@ def calls(*, repository: bool) -> tuple[str, ...]:
         "states:ListExecutions",
         "states:StartExecution",
         *(f"states:{action}" for action in _EXECUTIONS),
-        *(f"sagemaker:{action}" for action in (*_OWN_JOBS, *_PACKAGES, *_ENDPOINTS, *_ITSELF)),
+        *(f"sagemaker:{action}" for action in (*_JOBS, *_PACKAGES, *_ENDPOINTS, *_ITSELF)),
         *(f"logs:{action}" for action in (*_WRITE_LOGS, *_READ_LOGS)),
         "cloudwatch:PutMetricData",
         *_UNNAMED,
@@ -68,7 +72,6 @@ class NotebookPermissions:
         models: Bucket of the models, under `jobs/`.
         state_machine_arn: The training workflow.
         state_machine_name: Its name.
-        execution_role: What SageMaker acts with for a training job.
         job_prefix: What the names of the environment's training jobs begin with.
         model_package_groups: Names of the groups in the model registry.
         endpoint_names: Names of the endpoints in SageMaker.
@@ -80,7 +83,6 @@ class NotebookPermissions:
     models: s3.IBucket
     state_machine_arn: str
     state_machine_name: str
-    execution_role: iam.IRole
     job_prefix: str
     model_package_groups: Sequence[str]
     endpoint_names: Sequence[str]
@@ -197,15 +199,7 @@ class NotebookPermissions:
     def _jobs(self) -> Permission:
         jobs = self._arn("sagemaker", "training-job", f"{self.job_prefix}*")
         return Permission(
-            (
-                _statement("TrainingJobs", [f"sagemaker:{action}" for action in _OWN_JOBS], [jobs]),
-                _statement(
-                    "HandRoleToSageMaker",
-                    ["iam:PassRole"],
-                    [self.execution_role.role_arn],
-                    {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
-                ),
-            ),
+            (_statement("FollowJobs", [f"sagemaker:{action}" for action in _JOBS], [jobs]),),
             {jobs: "Each job has its own name, with the environment in front."},
         )
 

@@ -96,7 +96,8 @@ cloudformation_conditions
     conditions.
 autoscaling
     `iam_actions.SERVICE_TO_IAM_NAMESPACE`, and moto's backend of Application Auto Scaling in
-    process, which is imported without `moto.ecs`.
+    process, which is imported without `moto.ecs`. `iam_actions.extract_resource_arn` and
+    `request_tag_context`: its calls are evaluated on their scalable target (scaling_targets).
 aws
     What the SageMaker service sees of all this: clients and decisions in the name of a role.
 """
