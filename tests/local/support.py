@@ -201,3 +201,15 @@ def trained(platform: LocalPlatform, name: str, seconds: float = 120) -> dict[st
     job = until(look, f"the end of {name}", seconds)
     assert job
     return job
+
+
+def workflow_role(platform: LocalPlatform, handler: str) -> str:
+    """Name of the role of a function of the workflow, by its handler's module."""
+    pages = platform.client("lambda").get_paginator("list_functions").paginate()
+    (found,) = [
+        each["Role"].rpartition("/")[2]
+        for page in pages
+        for each in page["Functions"]
+        if each["Handler"].startswith(f"jobs.handlers.{handler}.")
+    ]
+    return str(found)

@@ -62,7 +62,8 @@ def _assert_nothing_written(project: Path) -> None:
         (
             "volume_gb: 100",
             "volum_gb: 100",
-            "prod.yaml: training.volum_gb: unknown key; allowed: instance_types, volume_gb, "
+            "prod.yaml: training.volum_gb: unknown key; allowed: instance_types, "
+            "other_instance_types, require_isolation, volume_gb, "
             "max_runtime_seconds, model_package_groups (did you mean volume_gb?)",
         ),
         (

@@ -132,19 +132,22 @@ def test_metrics_are_published_in_the_notebooks_namespace_alone(template: Templa
     ]
 
 
-def test_only_the_execution_role_is_handed_on_and_only_to_sagemaker(template: Template) -> None:
-    passing = [
-        one
-        for one in _statements(template, PLAIN).values()
-        if "iam:PassRole" in _list(one["Action"])
-    ]
-    (one,) = passing
-    assert one["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
-    assert "Execution" in json.dumps(one["Resource"])
+@pytest.mark.parametrize("notebook", [PLAIN, SHARED])
+def test_a_notebook_creates_tags_and_deletes_nothing_in_sagemaker_and_hands_on_no_role(
+    template: Template, notebook: str
+) -> None:
+    actions = {
+        action for one in _statements(template, notebook).values() for action in one["Action"]
+    }
+    changing = re.compile(r"(iam:|sagemaker:(Create|Update|Delete|Add)).*")
+    assert [action for action in actions if changing.fullmatch(action)] == []
 
 
-def test_jobs_that_a_notebook_creates_are_those_of_its_environment(template: Template) -> None:
-    statement = _statements(template, PLAIN)["TrainingJobs"]
+def test_jobs_that_a_notebook_follows_and_stops_are_those_of_its_environment(
+    template: Template,
+) -> None:
+    statement = _statements(template, PLAIN)["FollowJobs"]
+    assert statement["Action"] == ["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"]
     assert _text(statement["Resource"]).endswith(":training-job/test-*")
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 from typing import Any
 
 import pytest
@@ -24,6 +25,10 @@ def _role(template: Template, description: str) -> dict[str, dict[str, Any]]:
     ).values()
     policies = role["Properties"]["Policies"]
     return {s["Sid"]: s for policy in policies for s in policy["PolicyDocument"]["Statement"]}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _actions(statements: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
@@ -114,7 +119,7 @@ def test_sagemaker_may_look_at_the_alarms_that_end_a_deployment(template: Templa
     statements = _role(template, "SageMaker acts with it to serve sagemaker-platform-test-digits")
     assert statements["WatchAlarms"]["Action"] == "cloudwatch:DescribeAlarms"
     assert statements["WatchAlarms"]["Resource"].endswith(
-        ":alarm:sagemaker-platform-test-endpoint-digits-*"
+        ":alarm:sagemaker-platform-test-endpoint-digits-Alarms*"
     )
 
 
@@ -149,10 +154,72 @@ def test_whoever_changes_an_endpoint_can_touch_nothing_else(
         "iam:CreateServiceLinkedRole",
         "cloudformation:DescribeStacks",
     ]
-    assert sorted(changing["Endpoint"]["Resource"]) == [
-        "arn:aws:sagemaker:eu-west-1:111122223333:endpoint-config/*",
-        "arn:aws:sagemaker:eu-west-1:111122223333:endpoint/sagemaker-platform-test-digits",
-    ]
+    assert changing["Endpoint"]["Resource"] == (
+        "arn:aws:sagemaker:eu-west-1:111122223333:endpoint/sagemaker-platform-test-digits"
+    )
+
+
+TAG, DIGITS = "sagemaker-platform:endpoint", "sagemaker-platform-test-digits"
+BRINGS, HAS = f"aws:RequestTag/{TAG}", f"aws:ResourceTag/{TAG}"
+UNNAMED = re.compile(r".*:(model|endpoint-config|scalable-target)/\*")
+
+
+def test_what_aws_names_is_told_by_the_tag_of_the_endpoint(
+    changing: dict[str, dict[str, Any]],
+) -> None:
+    told = {
+        sid: statement["Condition"]
+        for sid, statement in changing.items()
+        if any(UNNAMED.fullmatch(str(one)) for one in _list(statement["Resource"]))
+    }
+    creating = {sid for sid, found in told.items() if BRINGS in found.get("StringEquals", {})}
+    changing_own = {sid for sid, found in told.items() if HAS in found.get("StringEquals", {})}
+    assert creating == {"CreateModel", "CreateConfiguration", "TagWhatIsNew", "NewTarget"}
+    assert changing_own == {
+        "DeleteModelAndConfiguration",
+        "UseConfiguration",
+        "TagOwn",
+        "UntagOwn",
+        "OwnTarget",
+        "TagOwnTarget",
+        "UntagOwnTarget",
+    }
+    (rest,) = set(told) - creating - changing_own
+    assert rest == "SeeModelAndConfiguration"
+    assert told[rest] == {"StringEqualsIfExists": {HAS: DIGITS}}
+    for found in told.values():
+        keys = {**found.get("StringEquals", {}), **found.get("StringEqualsIfExists", {})}
+        assert {keys[one] for one in (BRINGS, HAS) if one in keys} == {DIGITS}
+
+
+def test_a_tag_makes_nothing_an_endpoints_that_was_not_made_for_it(
+    changing: dict[str, dict[str, Any]],
+) -> None:
+    assert changing["TagWhatIsNew"]["Condition"]["Null"] == {"sagemaker:TaggingAction": "false"}
+    for sid in ("TagOwn", "TagOwnTarget"):
+        assert changing[sid]["Condition"]["StringEqualsIfExists"] == {BRINGS: DIGITS}
+    for sid in ("UntagOwn", "UntagOwnTarget"):
+        assert changing[sid]["Condition"]["ForAllValues:StringNotEquals"] == {"aws:TagKeys": [TAG]}
+    assert changing["NewTarget"]["Condition"]["StringEqualsIfExists"][HAS] == DIGITS
+
+
+def test_a_model_is_isolated_and_a_configuration_has_the_key_and_the_instance_type(
+    changing: dict[str, dict[str, Any]],
+) -> None:
+    model, config = (changing[sid]["Condition"] for sid in ("CreateModel", "CreateConfiguration"))
+    assert model["Bool"] == {"sagemaker:NetworkIsolation": "true"}
+    assert config["ForAllValues:StringEquals"] == {"sagemaker:InstanceTypes": ["ml.m5.large"]}
+    assert config["Null"] == {"sagemaker:InstanceTypes": "false"}
+    assert "storage" in json.dumps(config["ArnEquals"]["sagemaker:VolumeKmsKeyArn"])
+
+
+def test_scaling_is_that_of_instances_of_variants(changing: dict[str, dict[str, Any]]) -> None:
+    wanted = {
+        "application-autoscaling:service-namespace": "sagemaker",
+        "application-autoscaling:scalable-dimension": "sagemaker:variant:DesiredInstanceCount",
+    }
+    assert wanted.items() <= changing["OwnTarget"]["Condition"]["StringEquals"].items()
+    assert wanted.items() <= changing["NewTarget"]["Condition"]["StringEqualsIfExists"].items()
 
 
 def test_whoever_changes_an_endpoint_lets_only_aws_use_the_key(
