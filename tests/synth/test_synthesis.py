@@ -14,6 +14,7 @@ from environments.model import Environment, names
 from environments.prices import prices
 from stacks.assembly import stacks
 from stacks.idle_cost import ALWAYS, DEPLOYED, RUNNING, Line, lines, priced
+from tests.synth.grants import findings
 
 ROOT = Path(__file__).parents[2]
 UNPACKED = Path.home() / ".cache" / "aws" / "jsii" / "package-cache"
@@ -61,6 +62,16 @@ def test_an_environment_synthesizes_strictly_and_without_an_account(
     parts += ["delivery"] if config.delivery else []
     written = {path.name for path in synthesize(environment).glob("*.template.json")}
     assert written == {f"sagemaker-platform-{environment}-{part}.template.json" for part in parts}
+
+
+@pytest.mark.holds("Nor in any environment that is deployed, in a private network or without one.")
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_no_environment_grants_anything_over_what_is_anothers(
+    synthesize: Callable[[str], Path], environment: str
+) -> None:
+    private = Environment.load(environment).network.mode == "private"
+    for name, stack in stacks(synthesize(environment)).items():
+        assert findings(stack.template(), private=private) == [], name
 
 
 def _idle(assembly: Path) -> dict[str, Line]:
