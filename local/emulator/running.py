@@ -54,11 +54,13 @@ def install(service: Any, settings: Settings, tokens: Tokens) -> None:
         condition_keys,
         descriptions,
         encryption,
+        evaluator,
         events,
         functions,
         log_events,
         registry_tokens,
         root,
+        request_context,
         service_quotas,
         signatures,
         simulation,
@@ -68,6 +70,9 @@ def install(service: Any, settings: Settings, tokens: Tokens) -> None:
     descriptions.install()
     log_events.install()
     root.install()
+    # Before all that adds to what is decided.
+    evaluator.install()
+    request_context.install()
     # Before identity, which records what is decided here.
     signatures.install()
     accounts.install()

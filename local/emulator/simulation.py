@@ -6,7 +6,6 @@ document a statement stands (StartPosition, EndPosition) the evaluator does not 
 """
 
 import functools
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from local.emulator.environment import ACCOUNT, REGION
+from local.emulator.policies import document
+from local.emulator.policies.document import IDENTITY, REPOSITORY, Malformed, Statement
 
 _ACTION = re.compile(r"[a-zA-Z0-9-]+:[a-zA-Z0-9]+")
 _PRINCIPAL = re.compile(r"arn:aws:iam::(\d{12}):(user|group|role)/(?:.*/)?([^/]+)")
@@ -40,7 +41,7 @@ class Source:
 
     name: str
     kind: str
-    statements: Sequence[Any]
+    statements: Sequence[Statement]
 
 
 @dataclass
@@ -140,7 +141,7 @@ def _simulation(operation: str, params: Parameters) -> Simulation:
         boundary = [Source(name, "none", _parsed(limits[0]))]
     resource_policy = _value(params, "ResourcePolicy")
     if resource_policy:
-        _parsed(resource_policy, resource=True)
+        _parsed(resource_policy, REPOSITORY)
         if not (caller or principal):
             raise Invalid("A ResourcePolicy needs a CallerArn, by whom the resource is used.")
     owner = _value(params, "ResourceOwner") or f"arn:aws:iam::{ACCOUNT}:root"
@@ -272,23 +273,18 @@ def _policies(kind: str, name: str) -> list[Source]:
 
 
 def _own(kind: str, name: str, inline: Mapping[str, Any], entity: Any) -> Iterator[Source]:
-    from ministack.core.iam_evaluator import parse_policy_document
-
     for policy, text in inline.items():
-        yield Source(f"{kind}_{name}_{policy}", kind, parse_policy_document(text))
+        yield Source(f"{kind}_{name}_{policy}", kind, document.statements(text, IDENTITY))
     for arn in entity.get("AttachedPolicies", []):
         yield _managed(arn)
 
 
 def _managed(arn: str) -> Source:
-    from ministack.core.iam_evaluator import (
-        _resolve_managed_policy_document,
-        parse_policy_document,
-    )
+    from ministack.core.iam_evaluator import _resolve_managed_policy_document
 
     kind = "aws-managed" if arn.startswith("arn:aws:iam::aws:") else "user-managed"
     text = _resolve_managed_policy_document(arn, ACCOUNT)
-    return Source(arn.rpartition("/")[2], kind, parse_policy_document(text) if text else [])
+    return Source(arn.rpartition("/")[2], kind, document.statements(text, IDENTITY) if text else ())
 
 
 def _boundary(kind: str, name: str) -> list[Source] | None:
@@ -301,14 +297,12 @@ def _boundary(kind: str, name: str) -> list[Source] | None:
     return [_managed(arn)] if arn else None
 
 
-def _parsed(text: str, *, resource: bool = False) -> list[Any]:
-    from ministack.core import iam_evaluator
-
-    problem = iam_evaluator.validate_policy_document(text)
-    if problem and not (resource and "Resource" in problem):
-        raise Invalid(f"Invalid policy: {problem}.")
-    statements: list[Any] = iam_evaluator.parse_policy_document(json.loads(text))
-    return statements
+def _parsed(text: str, rules: Rules = IDENTITY) -> Sequence[Statement]:
+    try:
+        document.check(text, rules)
+    except Malformed as error:
+        raise Invalid(f"Invalid policy: {error}") from error
+    return document.statements(text, rules)
 
 
 def _actions(params: Parameters) -> list[str]:
