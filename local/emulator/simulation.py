@@ -14,7 +14,13 @@ from xml.sax.saxutils import escape
 
 from local.emulator.environment import ACCOUNT, REGION
 from local.emulator.policies import document
-from local.emulator.policies.document import IDENTITY, REPOSITORY, Malformed, Statement
+from local.emulator.policies.document import (
+    IDENTITY,
+    REPOSITORY,
+    Malformed,
+    Rules,
+    Statement,
+)
 
 _ACTION = re.compile(r"[a-zA-Z0-9-]+:[a-zA-Z0-9]+")
 _PRINCIPAL = re.compile(r"arn:aws:iam::(\d{12}):(user|group|role)/(?:.*/)?([^/]+)")
@@ -266,8 +272,8 @@ def _policies(kind: str, name: str) -> list[Source]:
         return [*_own(kind, name, inline, iam._groups.get(name))]
     inline = iam._user_inline_policies.get(name) or {}
     found = [*_own(kind, name, inline, iam._users.get(name))]
-    for group, document in iam._groups.items():
-        if name in document.get("Users", []):
+    for group, record in iam._groups.items():
+        if name in record.get("Users", []):
             found += _policies("group", group)
     return found
 
