@@ -1,11 +1,18 @@
 """The context keys that AWS gives every request, where ministack leaves them out."""
 
 import functools
+import re
 from typing import Any
 
 from local.emulator.evaluator import replace, role_of_session
 
-_RESOURCE_TAG = "aws:resourcetag/"
+# `aws:ResourceTag/` and what services of their own call so.
+_RESOURCE_TAG = re.compile(r"[a-z0-9-]+:resourcetag/")
+_OBJECT_TAG = "s3:existingobjecttag/"
+# The actions that have the tags of the object, whatever request asks for them: a copy, too.
+_OF_OBJECTS = re.compile(
+    r"s3:(GetObject(Version)?(Acl|Tagging)?|(Put|Delete)Object(Version)?(Acl|Tagging))"
+)
 # Keys that describe a principal of an account, which a service that calls by itself is not.
 _OF_PRINCIPALS = ("aws:principalarn", "aws:principalaccount", "aws:principaltype")
 
@@ -34,8 +41,10 @@ def install() -> None:
             return _DEFAULTS[name]
         if found is None and name in _HEADERS:
             return _header(_HEADERS[name])
-        if found is None and name.startswith(_RESOURCE_TAG):
-            return _resource_tag(ctx.resource_arn, name.removeprefix(_RESOURCE_TAG))
+        if found is None and (tag := _RESOURCE_TAG.match(name)):
+            return _resource_tag(ctx.resource_arn, name[tag.end() :])
+        if found is None and name.startswith(_OBJECT_TAG) and _OF_OBJECTS.fullmatch(ctx.action):
+            return _object_tags(ctx.resource_arn).get(name.removeprefix(_OBJECT_TAG))
         return found
 
     replace(iam_evaluator, "_resolve_condition_key", resolved)
@@ -61,3 +70,11 @@ def _resource_tag(resource_arn: str, name: str) -> Any:
     tags = resource_tags(resource_arn) or {}
     found = [value for key, value in tags.items() if key.lower() == name]
     return found[0] if len(found) == 1 else found or None
+
+
+def _object_tags(resource_arn: str) -> dict[str, str]:
+    from ministack.services import s3
+
+    bucket, _, key = resource_arn.removeprefix("arn:aws:s3:::").partition("/")
+    tags = s3.object_tags_for_condition(bucket, key, {})
+    return {str(name).lower(): str(value) for name, value in tags.items()}

@@ -58,6 +58,7 @@ def install(service: Any, settings: Settings, tokens: Tokens) -> None:
         events,
         functions,
         log_events,
+        managed_policies,
         registry_tokens,
         root,
         request_context,
@@ -73,6 +74,7 @@ def install(service: Any, settings: Settings, tokens: Tokens) -> None:
     # Before all that adds to what is decided.
     evaluator.install()
     request_context.install()
+    managed_policies.install()
     # Before identity, which records what is decided here.
     signatures.install()
     accounts.install()

@@ -24,7 +24,7 @@ _STATEMENT = {
     *("Resource", "NotResource", "Condition"),
 }
 # What the largest of AWS's own limits leaves room for; beyond it nothing is even parsed.
-_MOST_CHARACTERS = 131_072
+_MOST_CHARACTERS = 262_144
 _ACTION = re.compile(r"\*|([A-Za-z0-9.-]+|\*):[A-Za-z0-9*?_-]+", re.ASCII)
 _SID = re.compile(r"[A-Za-z0-9]*", re.ASCII)
 _PARTITIONS = ("aws", "aws-cn", "aws-us-gov", "*")
@@ -342,10 +342,11 @@ def _check_resource(resource: str) -> None:
     if resource == "*":
         return
     prefix, colon, rest = resource.partition(":")
-    if prefix != "arn" or not colon:
+    # In whatever case: what it matches is another question, and there case counts.
+    if prefix.lower() != "arn" or not colon:
         raise Malformed(f'Resource {resource} must be in ARN format or "*".')
     partition, _, rest = rest.partition(":")
-    if partition not in _PARTITIONS and "${" not in partition:
+    if partition.lower() not in _PARTITIONS and "${" not in partition:
         raise Malformed(f'Partition "{partition}" is not valid for resource "{resource}".')
     service, _, rest = rest.partition(":")
     if not service:
