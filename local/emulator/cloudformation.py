@@ -21,6 +21,7 @@ from local.emulator import (
     custom_resources,
     identity,
     state_machine_logs,
+    stored_policies,
 )
 from local.emulator.environment import ROOT_ACCESS_KEY
 
@@ -232,12 +233,16 @@ def _evaluate_resources(service: Any) -> None:
     def provisioned(
         resource_type: str, logical_id: str, props: dict[str, Any], stack_name: str
     ) -> Any:
+        def ask(key: str) -> None:
+            cloudformation_permissions.check(
+                service, key, "create", resource_type, props, stack_name, logical_id
+            )
+            stored_policies.check_template(resource_type, props)
+
         return acting_for(
             stack_name,
             lambda: provision(resource_type, logical_id, props, stack_name),
-            lambda key: cloudformation_permissions.check(
-                service, key, "create", resource_type, props, stack_name, logical_id
-            ),
+            ask,
         )
 
     @functools.wraps(update)
@@ -265,6 +270,7 @@ def _evaluate_resources(service: Any) -> None:
                     physical_id,
                     old_props,
                 )
+                stored_policies.check_template(resource_type, new_props)
 
         return acting_for(
             stack_name,

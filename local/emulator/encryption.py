@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from local.emulator.authorized_operation import bucket_and_key
 from local.emulator.environment import ACCOUNT, REGION
 
 _KEY_HEADER = "x-amz-server-side-encryption-aws-kms-key-id"
@@ -127,6 +128,10 @@ def _via(service: str, context: Mapping[str, Any] | None) -> dict[str, Any]:
         **((_context.get() or {}) if service == "s3" else {}),
         "kms:ViaService": f"{service}.{REGION}.amazonaws.com",
         "kms:CallerAccount": ACCOUNT,
+        "aws:ViaAWSService": "true",
+        "aws:CalledVia": [f"{service}.amazonaws.com"],
+        "aws:CalledViaFirst": f"{service}.amazonaws.com",
+        "aws:CalledViaLast": f"{service}.amazonaws.com",
     }
 
 
@@ -136,10 +141,9 @@ def _needed(
     from ministack.core import iam_actions
     from ministack.services import s3
 
-    parts = [part for part in path.split("/") if part]
-    if len(parts) < 2:
+    bucket, key = bucket_and_key(path)
+    if not key:
         return []
-    bucket, key = parts[0], path.strip("/").split("/", 1)[1]
     action = iam_actions._s3_action(method, path, query)
     needed: list[tuple[str, str]] = []
     if action == "PutObject" and method in ("PUT", "POST"):

@@ -50,6 +50,7 @@ def install(service: Any, settings: Settings, tokens: Tokens) -> None:
     """Put every touch of this folder in place, once a process."""
     from local.emulator import (
         accounts,
+        authorized_operation,
         cloudformation,
         condition_keys,
         descriptions,
@@ -61,11 +62,13 @@ def install(service: Any, settings: Settings, tokens: Tokens) -> None:
         managed_policies,
         registry_tokens,
         root,
+        request_checks,
         request_context,
         service_quotas,
         signatures,
         simulation,
         step_functions,
+        stored_policies,
     )
 
     descriptions.install()
@@ -75,6 +78,8 @@ def install(service: Any, settings: Settings, tokens: Tokens) -> None:
     evaluator.install()
     request_context.install()
     managed_policies.install()
+    stored_policies.install()
+    authorized_operation.install()
     # Before identity, which records what is decided here.
     signatures.install()
     accounts.install()
@@ -90,6 +95,8 @@ def install(service: Any, settings: Settings, tokens: Tokens) -> None:
     step_functions.install(service)
     events.install()
     cloudformation.install(service)
+    # Around every handler that stands now.
+    request_checks.install()
 
 
 def serve(settings: Settings, build: Callable[[Settings], Any] | None = None) -> int:

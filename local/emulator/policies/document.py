@@ -30,7 +30,14 @@ _SID = re.compile(r"[A-Za-z0-9]*", re.ASCII)
 _PARTITIONS = ("aws", "aws-cn", "aws-us-gov", "*")
 _IAM_PATHS = (
     *("user/", "federated-user/", "role/", "group/", "instance-profile/", "mfa/"),
-    *("server-certificate/", "policy/", "sms-mfa/", "saml-provider/", "oidc-provider/"),
+    *(
+        "server-certificate/",
+        "policy/",
+        "sms-mfa/",
+        "role-template/",
+        "saml-provider/",
+        "oidc-provider/",
+    ),
     *("report/", "access-report/"),
 )
 _PRINCIPALS = {
