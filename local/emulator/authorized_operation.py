@@ -23,9 +23,11 @@ _OWN = ("sagemaker", "runtime.sagemaker", "servicequotas")
 QUERY = frozenset(
     {
         *("iam", "sts", "ec2", "sns", "sqs", "cloudformation", "autoscaling", "rds", "ses"),
-        *("elasticache", "elasticloadbalancing", "monitoring"),
+        *("elasticache", "elasticloadbalancing", "monitoring", "documentdb"),
     }
 )
+# Those of services that ministack serves and does not evaluate.
+_NAMESPACES = {"documentdb": "rds", "kinesisanalyticsv2": "kinesisanalytics"}
 _SMITHY_PATH = re.compile(r"/service/\w+/operation/(\w+)/?")
 # IAM's names for operations of Lambda that share a permission.
 _LAMBDA_ACTIONS = {
@@ -48,6 +50,8 @@ def install() -> None:
     model = iam_actions._load_botocore_model
     # Each operation of Lambda, where ministack's own table knows a few.
     iam_actions._BOTOCORE_SERVICE_MAP.setdefault("lambda", ["lambda"])
+    for service, namespace in _NAMESPACES.items():
+        iam_actions.SERVICE_TO_IAM_NAMESPACE.setdefault(service, namespace)
 
     @functools.wraps(action)
     def of_request(

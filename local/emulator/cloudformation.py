@@ -13,6 +13,7 @@ from local.emulator import (
     cloudformation_encryption,
     cloudformation_events,
     cloudformation_gaps,
+    cloudformation_identity,
     cloudformation_network,
     cloudformation_notebooks,
     cloudformation_permissions,
@@ -51,6 +52,7 @@ def install(service: Any) -> None:
     cloudformation_notebooks.install(service, acting_key)
     cloudformation_scaling.install()
     cloudformation_gaps.install()
+    cloudformation_identity.install()
     cloudformation_network.install()
     cloudformation_encryption.install()
     cloudformation_conditions.install()

@@ -14,6 +14,8 @@ from local.emulator import (
     cloudformation_notebooks,
     cloudformation_scaling,
     identity,
+    passed_roles,
+    request_members,
 )
 from local.emulator.cloudformation_sagemaker import ARN_KINDS, REPLACING, arn_of, parameters
 from local.emulator.environment import ACCOUNT, REGION, ROOT_ACCESS_KEY
@@ -36,6 +38,13 @@ _SCALING_ROLE = (
 )
 # Verbs of the actions of types that are not listed.
 _VERBS = {"create": "Create", "update": "Update", "delete": "Delete"}
+# Properties whose texts are the user's own: a role in them is passed to nobody.
+_DATA = (
+    *("Environment", "Tags", "Parameters", "DefinitionSubstitutions", "DefinitionString"),
+    *("PolicyDocument", "AssumeRolePolicyDocument", "KeyPolicy", "Principal", "Value"),
+)
+# Of CloudFormation's prefixes, what passed_roles calls the service.
+_SERVICES = {"ApiGateway": "apigateway", "ApiGatewayV2": "apigateway", "ECS": "ecs", "EMR": "emr"}
 # CloudFormation's own bookkeeping, which no service is asked for.
 _FREE = ("AWS::CDK::Metadata", "AWS::CloudFormation::")
 
@@ -70,9 +79,10 @@ def check(
     if key == ROOT_ACCESS_KEY or resource_type.startswith(_FREE):
         return
     name = _names(resource_type, props, stack_name, logical_id, physical_id)
-    for action, resource, context in needed(
-        service, operation, resource_type, props, name, old or {}
-    ):
+    asked = [*needed(service, operation, resource_type, props, name, old or {})]
+    if operation != "delete":
+        asked += [each for each in _passed(resource_type, props) if each not in asked]
+    for action, resource, context in asked:
         try:
             identity.authorize(key, action, resource, context)
         except identity.Denied as error:
@@ -102,6 +112,23 @@ def needed(
         yield f"{_PREFIXES.get(prefix, prefix.lower())}:{_VERBS[operation]}{kind}", "*", {}
         return
     yield from listed(operation, props, name)
+
+
+def _passed(resource_type: str, props: Props) -> Iterator[Needed]:
+    """Every role that a resource's properties hand to its service, whatever the type."""
+    _, _, kind = resource_type.partition("::")
+    if resource_type in _SAGEMAKER_TYPES or not resource_type.startswith("AWS::"):
+        return
+    given = {name: value for name, value in props.items() if name not in _DATA}
+    prefix = kind.partition("::")[0]
+    service = _SERVICES.get(prefix, _PREFIXES.get(prefix, prefix.lower()))
+    found = passed_roles.of_properties(service, request_members.texts(given, _DATA))
+    found += passed_roles.profiles(request_members.texts(given, _DATA))
+    if kind == "IAM::InstanceProfile":
+        found += [each for role in props.get("Roles", []) for each in passed_roles.by_ec2(role)]
+    for role in found:
+        if ":role/aws-service-role/" not in role.arn:
+            yield "iam:PassRole", role.arn, role.context
 
 
 def _names(

@@ -39,8 +39,8 @@ MODELS = {
 _PRINCIPALS = {
     "monitoring": "cloudwatch",
     "opensearch": "opensearchservice",
-    "apigateway": "apigateway",
-    "backup": "backup",
+    "stepfunctions": "states",
+    "emr": "elasticmapreduce",
 }
 # A member whose role another service takes; a name alone is for all services.
 _BY_MEMBER = {
@@ -50,12 +50,12 @@ _BY_MEMBER = {
     ("batch", "executionRoleArn"): "ecs-tasks",
     ("batch", "instanceRole"): "ec2",
     ("batch", "spotIamFleetRole"): "spotfleet",
-    ("rds", "MonitoringRoleArn"): "monitoring.rds",
+    ("rds", "monitoringRoleArn"): "monitoring.rds",
     ("eks", "nodeRole"): "ec2",
-    ("elasticmapreduce", "JobFlowRole"): "ec2",
-    ("elasticmapreduce", "AutoScalingRole"): "application-autoscaling",
-    ("ec2", "DeliverLogsPermissionArn"): "vpc-flow-logs",
-    ("s3", "Role"): "s3",
+    ("elasticmapreduce", "jobFlowRole"): "ec2",
+    ("elasticmapreduce", "autoScalingRole"): "application-autoscaling",
+    ("ec2", "deliverLogsPermissionArn"): "vpc-flow-logs",
+    ("s3", "role"): "s3",
 }
 
 
@@ -95,6 +95,18 @@ def passed(service: str, operation: str, pairs: Iterable[tuple[str, str]]) -> li
     return sorted(found, key=lambda role: role.arn)
 
 
+def of_properties(service: str, pairs: Iterable[tuple[str, str]]) -> list[PassedRole]:
+    """The roles that a resource of a template passes; `pairs` are the texts of its properties."""
+    if service in _EXEMPT:
+        return []
+    return [
+        PassedRole(arn, _principal(service, name))
+        for name, value in pairs
+        if _is_candidate(name, value) and _NAMES_ROLE.search(name)
+        for arn in _arns(value)
+    ]
+
+
 def profiles(pairs: Iterable[tuple[str, Any]]) -> list[PassedRole]:
     """The roles of the instance profiles that parameters of EC2 name, by their whole names."""
     from ministack.services import iam
@@ -110,7 +122,7 @@ def profiles(pairs: Iterable[tuple[str, Any]]) -> list[PassedRole]:
     return found
 
 
-def into_profile(role_name: str) -> list[PassedRole]:
+def by_ec2(role_name: str) -> list[PassedRole]:
     """The role that is put into an instance profile, and so passed to EC2."""
     return [PassedRole(arn, "ec2.amazonaws.com") for arn in _arns(role_name)]
 
@@ -133,7 +145,8 @@ def _arns(value: str) -> list[str]:
 
 
 def _principal(service: str, member: str) -> str:
-    name = _BY_MEMBER.get((service, member)) or _PRINCIPALS.get(service, service)
+    key = service, member[:1].lower() + member[1:]
+    name = _BY_MEMBER.get(key) or _PRINCIPALS.get(service, service)
     return f"{name}.amazonaws.com"
 
 

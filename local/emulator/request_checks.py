@@ -80,7 +80,7 @@ def _refusal(
 def _roles(service: str, action: str, body: bytes, query: Mapping[str, Any]) -> list[PassedRole]:
     operation = action.rpartition(":")[2]
     if action == "iam:AddRoleToInstanceProfile":
-        return passed_roles.into_profile(str(request_members.value("RoleName", body, query)))
+        return passed_roles.by_ec2(str(request_members.value("RoleName", body, query)))
     found = passed_roles.passed(service, operation, request_members.leaves(body, query))
     if service in ("ec2", "autoscaling"):
         found += passed_roles.profiles([*query.items(), *request_members.form(body).items()])

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -52,12 +52,17 @@ def leaves(body: bytes, query: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield from _leaves(_last(name), given)
 
 
+def texts(found: Any, without: Container[str] = ()) -> Iterator[tuple[str, str]]:
+    """Every text of a document with the name of its member, but for members of some names."""
+    return _leaves("", found, without)
+
+
 def _last(name: str) -> str:
     match = _LAST_NAME.search(name)
     return match[1] if match else name
 
 
-def _leaves(name: str, found: Any) -> Iterator[tuple[str, str]]:
+def _leaves(name: str, found: Any, without: Container[str] = ()) -> Iterator[tuple[str, str]]:
     waiting = [(name, found)]
     while waiting:
         name, found = waiting.pop()
@@ -66,4 +71,4 @@ def _leaves(name: str, found: Any) -> Iterator[tuple[str, str]]:
         elif isinstance(found, list):
             waiting += [(name, each) for each in found]
         elif isinstance(found, dict):
-            waiting += [(str(key), each) for key, each in found.items()]
+            waiting += [(str(k), each) for k, each in found.items() if k not in without]

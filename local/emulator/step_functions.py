@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from local.emulator import identity
+from local.emulator import identity, passed_roles, request_members
 from local.emulator.environment import ACCOUNT, REGION
+from local.emulator.passed_roles import PassedRole
 
 SERVICE = "states.amazonaws.com"
 
@@ -139,6 +140,8 @@ def _check(service: Any, resource: str, input_data: Any) -> None:
         for action, on, context in _needed(service, resource, given):
             name = action.split(":")[0]
             identity.authorize(key, action, on, context)
+        for role_passed in _passed(resource, given):
+            identity.authorize(key, "iam:PassRole", role_passed.arn, role_passed.context)
     except identity.NotAssumable as error:
         raise _ExecutionError("States.Runtime", str(error)) from error
     except identity.Denied as error:
@@ -146,6 +149,16 @@ def _check(service: Any, resource: str, input_data: Any) -> None:
             _ERRORS.get(name, f"{name.capitalize()}.AccessDeniedException"),
             f"{error} (Service: {name}; Status Code: 403; Error Code: AccessDeniedException)",
         ) from error
+
+
+def _passed(resource: str, given: Mapping[str, Any]) -> list[PassedRole]:
+    """The roles that a task's input hands to the service that it calls."""
+    match = _INTEGRATION.match(resource)
+    if not match:
+        return []
+    name = _SDK_PREFIXES.get(match["service"].lower(), match["service"].lower())
+    action = match["action"][:1].upper() + match["action"][1:]
+    return passed_roles.passed(name, action, request_members.texts(given))
 
 
 def _needed(
