@@ -129,6 +129,8 @@ def _statements(text: str, rules: Rules) -> tuple[Statement, ...]:
         document = _loaded(text)
         if not isinstance(document, dict) or not document.keys() <= _DOCUMENT:
             return (_EVERYTHING_DENIED,)
+        if not isinstance(document.get("Id", ""), str):
+            return (_EVERYTHING_DENIED,)
         version = document.get("Version", VERSIONS[0])
         listed = document.get("Statement")
         listed = [listed] if isinstance(listed, dict) else listed
