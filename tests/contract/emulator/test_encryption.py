@@ -129,7 +129,7 @@ def test_the_keys_own_policy_takes_part(server: Server, as_role: Any, key: str) 
                 "Principal": {"AWS": "*"},
                 "Action": "kms:GenerateDataKey",
                 "Resource": "*",
-                "Condition": {"ArnLike": {"aws:PrincipalArn": "arn:aws:sts::*:assumed-role/enc-*"}},
+                "Condition": {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/enc-*"}},
             },
             *json.loads(before)["Statement"],
         ],
