@@ -50,9 +50,10 @@ def main() -> None:
     bucket, _, key = job.model_artifacts.s3_model_artifacts.removeprefix("s3://").partition("/")
     boto3.client("s3").download_file(bucket, key, "model.tar.gz")
     with tarfile.open("model.tar.gz") as archive:
-        archive.extractall("model", filter="data")
+        member = archive.extractfile("result.json")
+        assert member
+        result = json.load(member)
     resolver.delete_execution_role("training", role_name=NAME)
-    result = json.loads(Path("model/result.json").read_text())
     # What the SDK prints while it waits may have no end of line.
     print(f"\n{json.dumps({'status': job.training_job_status, 'result': result})}")
 

@@ -158,7 +158,12 @@ def artifact(platform: LocalPlatform, job: Mapping[str, Any], folder: Path) -> P
     place = urlparse(job["ModelArtifacts"]["S3ModelArtifacts"])
     answer = platform.client("s3").get_object(Bucket=place.netloc, Key=place.path[1:])
     with tarfile.open(fileobj=io.BytesIO(answer["Body"].read())) as archive:
-        archive.extractall(folder, filter="data")
+        for member in archive:
+            # `filter` of extractall is younger than the oldest Python of this project.
+            if body := archive.extractfile(member):
+                path = folder / member.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(body.read())
     return folder
 
 
