@@ -77,13 +77,13 @@ demo: setup ## Bring the platform up on this machine, train, deploy and ask for 
 
 test: setup $(DEEP) functions $(CLIENTS) ## Run every test, end to end on the local platform among them
 	@echo "test: pytest with $(WORKERS) workers"
-	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(ARGS)
 
 # The long run of kills at random moments is for `make test`.
 test-core: export SMP_KILLS ?= 5
 test-core: setup functions $(CLIENTS) ## The same without deep learning and torch, and with fewer kills
 	@echo "test-core: pytest with $(WORKERS) workers"
-	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore-glob='*/deep/*' $(ARGS)
+	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --ignore-glob='*/deep/*' $(ARGS)
 
 check: setup ## Lint, formatting and types
 	@echo "check: ruff check"
