@@ -30,13 +30,20 @@ class Elsewhere(str):
 class Touched(defaultdict[Any, Any]):
     """A dictionary that remembers which of its values were handed out or replaced.
 
-    Values change in place, so whoever has been given one may have changed it.
+    Values change in place, so whoever has been given one may have changed it. `listing_changes`
+    is false where whoever goes through all values leaves them as they are.
     """
 
     def __init__(
-        self, content: dict[Any, Any], tell: Callable[["Touched"], None], loop_thread: int
+        self,
+        content: dict[Any, Any],
+        tell: Callable[["Touched"], None],
+        loop_thread: int,
+        *,
+        listing_changes: bool = True,
     ) -> None:
         super().__init__(getattr(content, "default_factory", None), content)
+        self._listing_changes = listing_changes
         # Filled by the serving thread alone; what others touch is watched.
         self._touched: set[Any] = set()
         self._watched: dict[Any, float] = {}
@@ -131,12 +138,14 @@ class Touched(defaultdict[Any, Any]):
 
     def values(self) -> Any:
         """As of a dictionary, at this moment: other threads may add to it while they are read."""
-        self.touch_all()
+        if self._listing_changes:
+            self.touch_all()
         return [*super().values()]
 
     def items(self) -> Any:
         """As `values`."""
-        self.touch_all()
+        if self._listing_changes:
+            self.touch_all()
         return [*self._snapshot().items()]
 
     def plain(self) -> dict[Any, Any]:

@@ -28,7 +28,8 @@ class Kind:
     `bodies` leads to long contents in an entry or, where there is one, in a part. `on_disk`:
     these are read from their file when asked for, and are not in memory. `derived` is made anew
     by ministack. `mark` tells cheaply that an entry which only grows is as it was. `live` says that
-    something holds the entry and goes on changing it.
+    something holds the entry and goes on changing it. `listing_changes` is false where whoever goes
+    through all entries changes none: else each alarm that is evaluated would touch every metric.
     """
 
     part: str = ""
@@ -37,6 +38,7 @@ class Kind:
     derived: str = ""
     mark: Callable[[Any], object] | None = None
     live: Callable[[Any], bool] | None = None
+    listing_changes: bool = True
 
 
 def _in_progress(stack: Any) -> bool:
@@ -65,7 +67,7 @@ KINDS = {
     "ecr._layer_blobs": Kind(bodies=((None,),)),
     "dynamodb._tables": Kind(part="items", derived="_index_members"),
     "cloudwatch_logs._log_groups": Kind(part="streams", mark=_events),
-    "cloudwatch._metrics": Kind(mark=_points),
+    "cloudwatch._metrics": Kind(mark=_points, listing_changes=False),
     "cloudformation._stacks": Kind(live=_in_progress),
     "stepfunctions._executions": Kind(live=_running),
     "stepfunctions._map_runs": Kind(live=_running),
@@ -128,7 +130,12 @@ class Store:
 
     def watch(self, content: dict[Any, Any]) -> Touched:
         """Put a dictionary that tells of its changes in place of the store's own."""
-        entries = Touched(content, self._tell, self._loop_thread)
+        entries = Touched(
+            content,
+            self._tell,
+            self._loop_thread,
+            listing_changes=self.kind.listing_changes,
+        )
         entries.owner = self, ALL
         held = getattr(self._module, self._attribute)
         if hasattr(held, "_data"):

@@ -377,6 +377,13 @@ def test_a_value_that_was_handed_out_or_changed_is_noted(
     assert told == [watched]
 
 
+def test_of_what_is_only_listed_nothing_is_noted() -> None:
+    watched = Touched({"a": 1}, lambda _: None, threading.get_ident(), listing_changes=False)
+    watched.take()
+    assert [*watched.items(), *watched.values()] == [("a", 1), 1]
+    assert watched.take() == (set(), False)
+
+
 def test_nothing_changes_unnoticed(server: Server) -> None:
     ssm = server.client("ssm")
     ssm.put_parameter(Name="/noticed", Value="1", Type="String", Overwrite=True)

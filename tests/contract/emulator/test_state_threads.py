@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 from ministack import services
+from ministack.core.responses import AccountRegionScopedDict
+from ministack.services import cloudwatch
 
 from local.emulator import state_keeper, state_stores
 from local.emulator.state_file import Row, RowId
@@ -164,3 +166,28 @@ def test_a_module_may_grow_at_any_moment_of_a_look_for_its_stores() -> None:
     vars(module).update({f"name_{number}": number for number in range(MANY)})
     with growing(vars(module)):
         assert [*state_stores.stores_of("grown", module)] == []
+
+
+def test_an_alarm_that_is_evaluated_touches_no_other_metric(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloudwatch, "_metrics", AccountRegionScopedDict())
+    monkeypatch.setattr(cloudwatch, "_alarms", AccountRegionScopedDict())
+    metrics = Store(
+        "cloudwatch._metrics", cloudwatch, "_metrics", keeper._tell, keeper._loop_thread
+    ).entries
+
+    def put(name: str) -> None:
+        data = {"Namespace": "A", "MetricData": [{"MetricName": name, "Value": 1.0}]}
+        cloudwatch._put_metric_data({}, data, True, is_json=False)
+
+    cloudwatch._alarms["one"] = {
+        **{"AlarmName": "one", "Namespace": "A", "MetricName": "one", "Threshold": 9.0},
+        **{"ComparisonOperator": "GreaterThanThreshold", "StateValue": "OK"},
+    }
+    put("one")
+    put("two")
+    metrics.take()
+    put("two")
+    (touched,) = metrics.take()[0]
+    assert "two" in touched[2]
