@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from algorithms.toolkit.images import convolution
+from algorithms.toolkit.images.vision import resnet
 
 # Of ImageNet's images, with which base networks were learnt elsewhere; the mean of the colours
 # where an image has none.
@@ -17,12 +17,12 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _GREY_MEAN, _GREY_DEVIATION = (0.449,), (0.226,)
 
 LARGE: Mapping[int, tuple[type[nn.Module], Sequence[int]]] = {
-    18: (BasicBlock, (2, 2, 2, 2)),
-    34: (BasicBlock, (3, 4, 6, 3)),
-    50: (Bottleneck, (3, 4, 6, 3)),
-    101: (Bottleneck, (3, 4, 23, 3)),
-    152: (Bottleneck, (3, 8, 36, 3)),
-    200: (Bottleneck, (3, 24, 36, 3)),
+    18: (resnet.BasicBlock, (2, 2, 2, 2)),
+    34: (resnet.BasicBlock, (3, 4, 6, 3)),
+    50: (resnet.Bottleneck, (3, 4, 6, 3)),
+    101: (resnet.Bottleneck, (3, 4, 23, 3)),
+    152: (resnet.Bottleneck, (3, 8, 36, 3)),
+    200: (resnet.Bottleneck, (3, 24, 36, 3)),
 }
 """Depths for large images, with the block and the number of blocks in each stage."""
 
@@ -49,7 +49,7 @@ class Small(nn.Module):
                         nn.Conv2d(before, filters, 1, stride=stride, bias=False),
                         nn.BatchNorm2d(filters),
                     )
-                stages.append(BasicBlock(before, filters, stride, shortcut))
+                stages.append(resnet.BasicBlock(before, filters, stride, shortcut))
                 before = filters
         self.stages = nn.Sequential(*stages)
         self.fc = nn.Linear(before, classes)
@@ -73,7 +73,7 @@ class Classifier(nn.Module):
             self.network: Any = Small(depth, classes)
         else:
             block, blocks = LARGE[depth]
-            self.network = ResNet(block, list(blocks), num_classes=classes)
+            self.network = resnet.ResNet(block, list(blocks), num_classes=classes)
         if channels == 1:
             first = self.network.conv1
             self.network.conv1 = nn.Conv2d(

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torchvision import ops
+
+from algorithms.toolkit.images.vision import ops
 
 # Sizes of the default boxes of each map, from fine to coarse, as shares of the image's side.
 SIZES_300 = ((0.1, 0.141), (0.2, 0.272), (0.37, 0.447), (0.54, 0.619), (0.71, 0.79), (0.88, 0.961))

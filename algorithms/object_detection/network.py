@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torchvision
 from torch import nn
 from torch.nn import functional
 
 from algorithms.object_detection import boxes
 from algorithms.toolkit.images import convolution
+from algorithms.toolkit.images.vision import resnet
 
 # Of ImageNet's images, with which base networks were learnt elsewhere.
 MEAN = (0.485, 0.456, 0.406)
@@ -90,7 +90,7 @@ class Resnet50(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        whole = torchvision.models.resnet50(weights=None)
+        whole = resnet.resnet50(weights=None)
         self.conv0, self.bn0 = whole.conv1, whole.bn1
         for number in range(1, 5):
             units = getattr(whole, f"layer{number}")
@@ -156,7 +156,7 @@ class Detector(nn.Module):
             self.places.append(nn.Conv2d(width, count * 4, 3, padding=1))
         self.apply(_begin)
         for module in self.modules():
-            if isinstance(module, torchvision.models.resnet.Bottleneck):
+            if isinstance(module, resnet.Bottleneck):
                 # At first each block passes on what it gets, which makes deep networks learn
                 # sooner (Goyal et al., 2017).
                 nn.init.zeros_(module.bn3.weight)

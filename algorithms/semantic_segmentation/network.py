@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional
-from torchvision.models import resnet, segmentation
 
 from algorithms.toolkit.images import convolution
+from algorithms.toolkit.images.vision import resnet, segmentation
 
 # Of ImageNet's images, with which backbones were learnt elsewhere.
 MEAN = (0.485, 0.456, 0.406)
