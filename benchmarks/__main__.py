@@ -16,7 +16,7 @@ from benchmarks import (
     restart,
     synthesis,
 )
-from benchmarks.measuring import Figure, machine, own_platform
+from benchmarks.measuring import Figure, end_by_signals, machine, own_platform
 from local.cli.aws import Aws
 
 ON_A_PLATFORM: dict[str, Callable[[Aws], list[Figure]]] = {
@@ -43,6 +43,7 @@ def main() -> None:
     wanted = sys.argv[1:] or known
     if unknown := set(wanted) - set(known):
         sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
+    end_by_signals()
     print(machine(), flush=True)
     if any(name in ON_A_PLATFORM for name in wanted):
         with own_platform() as aws:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import signal
 import socket
 import statistics
 import subprocess
@@ -63,6 +64,12 @@ def seconds(action: Callable[[], object]) -> float:
     began = time.perf_counter()
     action()
     return time.perf_counter() - began
+
+
+def end_by_signals() -> None:
+    """Let SIGTERM and SIGHUP end this process as Ctrl-C does: what it has begun is ended first."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda got, _: sys.exit(128 + got))
 
 
 def run(command: Sequence[str | Path], folder: Path = CHECKOUT, **variables: str) -> None:

@@ -34,7 +34,9 @@ import psutil
 import xgboost
 
 from algorithms import kmeans
+from benchmarks.measuring import end_by_signals
 from benchmarks.serving_client import Question, client
+from benchmarks.supervising import supervised
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PEERS = Path(__file__).resolve().parent / "serving_peers"
@@ -77,7 +79,7 @@ _given: set[int] = set()
 
 @dataclass
 class Server:
-    """A running server: its process, its port, and the seconds until it was ready."""
+    """A running server: its supervisor, its port, and the seconds until it was ready."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -155,37 +157,27 @@ def started(
     """A server of the model below a folder, once it answers; it ends with the context."""
     port = free_port()
     arguments, variables = command(kind, port, base, programs)
-    begun = time.perf_counter()
-    process = subprocess.Popen(
-        arguments,
-        cwd=PEERS if kind in PEER_SERVERS else CHECKOUT,
-        env={
-            **os.environ,
-            "ALGORITHM_NAME": algorithm,
-            "SAGEMAKER_BASE_DIR": str(base),
-            "SAGEMAKER_BIND_ADDRESS": "127.0.0.1",
-            "SAGEMAKER_BIND_TO_PORT": str(port),
-            "MODEL_SERVER_WORKERS": "2",
-            "PYTHONPATH": str(PEERS if kind in PEER_SERVERS else CHECKOUT),
-            "BENTOML_DO_NOT_TRACK": "True",
-            "BENTOML_HOME": str(base / "bentoml"),
-            "OMP_NUM_THREADS": "1",
-            **variables,
-        },
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
+    folder = PEERS if kind in PEER_SERVERS else CHECKOUT
+    environment = {
+        **os.environ,
+        "ALGORITHM_NAME": algorithm,
+        "SAGEMAKER_BASE_DIR": str(base),
+        "SAGEMAKER_BIND_ADDRESS": "127.0.0.1",
+        "SAGEMAKER_BIND_TO_PORT": str(port),
+        "MODEL_SERVER_WORKERS": "2",
+        "PYTHONPATH": str(folder),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "BENTOML_HOME": str(base / "bentoml"),
+        "OMP_NUM_THREADS": "1",
+        **variables,
+    }
+    with supervised(arguments, folder, environment) as process:
+        begun = time.perf_counter()
         while not _answers(port, asked):
             if process.poll() is not None:
                 raise RuntimeError(f"{kind} ended with {process.returncode} before it was ready")
             time.sleep(0.005)
         yield Server(process, port, time.perf_counter() - begun)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
 
 
 def _answers(port: int, asked: Question) -> bool:
@@ -279,8 +271,7 @@ def main() -> None:
     wanted = sys.argv[1:] or LIGHT
     if set(wanted) - {*LIGHT, DEEP}:
         sys.exit(f"usage: python -m benchmarks.serving [{'|'.join((*LIGHT, DEEP))} ...]")
-    # Whoever ends the benchmark ends its servers.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
+    end_by_signals()
     programs = peers(deep=DEEP in wanted)
     others = [kind for kind in PEER_SERVERS if kind != AWS or shutil.which("java")]
     if AWS not in others:
@@ -325,8 +316,8 @@ def compare(
                 }
                 print(json.dumps(line), flush=True)
     for kind, server in servers.items():
-        root = psutil.Process(server.process.pid)
-        pss = sum(part.memory_full_info().pss for part in [root, *root.children(recursive=True)])
+        parts = psutil.Process(server.process.pid).children(recursive=True)
+        pss = sum(part.memory_full_info().pss for part in parts)
         line = {"model": name, "server": kind, "ready_s": round(server.seconds, 2)}
         print(json.dumps({**line, "pss_mb": round(pss / 1e6)}), flush=True)
 

@@ -26,7 +26,7 @@ from algorithms.toolkit.formats import recordio
 from algorithms.toolkit.formats.table import Table
 from algorithms.toolkit.images import imagerecord
 from benchmarks.algorithms import _processes
-from benchmarks.measuring import Figure, machine
+from benchmarks.measuring import Figure, end_by_signals, machine
 from datasets import digit_images
 from datasets.canvases import canvases
 from datasets.logins import World
@@ -339,6 +339,7 @@ def main() -> None:
     wanted = sys.argv[1:] or sorted(cases)
     if unknown := set(wanted) - set(cases):
         sys.exit(f"no case of {', '.join(sorted(unknown))}; there are: {', '.join(sorted(cases))}")
+    end_by_signals()
     print(machine(), flush=True)
     for name in wanted:
         for figure in _measure(name, cases[name]()):

@@ -4,7 +4,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.measuring import machine
+from benchmarks.measuring import end_by_signals, machine
 
 KNOWN = sorted(p.stem for p in Path(__file__).parent.glob("*.py") if not p.stem.startswith("_"))
 
@@ -14,6 +14,7 @@ def main() -> None:
     wanted = [name.replace("-", "_") for name in sys.argv[1:]]
     if not wanted or set(wanted) - set(KNOWN):
         sys.exit(f"usage: python -m benchmarks.algorithms NAME ...; there are: {', '.join(KNOWN)}")
+    end_by_signals()
     print(machine(), flush=True)
     for name in wanted:
         for figure in import_module(f"benchmarks.algorithms.{name}").measure():

@@ -1,7 +1,9 @@
 """Training in a process of its own, as in its container, or any program held against it."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -41,20 +43,27 @@ sys.exit(os.waitstatus_to_exitcode(status))
 def run(*arguments: str, **variables: str) -> Spent:
     """Run Python with these arguments; a program that fails ends the benchmark."""
     with tempfile.NamedTemporaryFile("r") as told:
-        result = subprocess.run(
+        process = subprocess.Popen(
             [sys.executable, "-c", _LAUNCHER, told.name, *arguments],
             cwd=CHECKOUT,
             env={**os.environ, **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
+            start_new_session=True,
         )
-        if result.returncode:
-            sys.exit(f"{' '.join(arguments)[:200]} failed:\n{result.stdout}")
+        try:
+            output, _ = process.communicate()
+        finally:
+            # Whoever ends the benchmark ends what it measures, too.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if process.returncode:
+            sys.exit(f"{' '.join(arguments)[:200]} failed:\n{output}")
         seconds, memory = map(float, told.read().split())
     # Linux counts in KiB, macOS in bytes.
-    return Spent(seconds, memory / (1024 if sys.platform == "linux" else 1024**2), result.stdout)
+    return Spent(seconds, memory / (1024 if sys.platform == "linux" else 1024**2), output)
 
 
 def train(

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -208,7 +209,7 @@ def test_whoever_ends_the_run_ends_its_tests(tmp_path: Path) -> None:
     pid = tmp_path / "test_one.pid"
     while not pid.exists():
         assert process.poll() is None
-        os.sched_yield()
+        time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     process.communicate()
     assert process.returncode == 143
