@@ -25,7 +25,7 @@ DEEP := .venv/.deep-ready
 # AWS's own clients, which the tests run: they fit neither each other nor this project.
 CLIENTS := $(patsubst tests/clients/%/uv.lock,.venv-clients/%/.ready,$(wildcard tests/clients/*/uv.lock))
 
-.PHONY: help setup deep demo test test-core check clients functions synth cost bench clean
+.PHONY: help setup deep demo test test-core soak check clients functions synth cost bench clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -79,11 +79,17 @@ test: setup $(DEEP) functions $(CLIENTS) ## Run every test, end to end on the lo
 	@echo "test: pytest with $(WORKERS) workers"
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(ARGS)
 
-# The long run of kills at random moments is for `make test`.
-test-core: export SMP_KILLS ?= 5
-test-core: setup functions $(CLIENTS) ## The same without deep learning and torch, and with fewer kills
+test-core: setup functions $(CLIENTS) ## The same without deep learning and torch
 	@echo "test-core: pytest with $(WORKERS) workers"
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --ignore-glob='*/deep/*' $(ARGS)
+
+# As often as chance needs to find what a few do not.
+soak: export SMP_KILLS ?= 50
+soak: export HYPOTHESIS_PROFILE ?= soak
+soak: setup functions ## Try what is left to chance for long: kills at any moment, generated inputs
+	@echo "soak: $(SMP_KILLS) kills, and the generated inputs of profile $(HYPOTHESIS_PROFILE)"
+	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart 0 \
+		--ignore-glob='*/deep/*' -m "soak or hypothesis" $(ARGS)
 
 check: setup ## Lint, formatting and types
 	@echo "check: ruff check"

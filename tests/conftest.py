@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 # Any folder's tests may ask for the running platform.
 pytest_plugins = ["tests.platform"]
@@ -13,6 +14,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # moto would load thousands of machine images, which no test asks for, each time it begins anew.
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+
+# A busy machine may take any time for one example.
+settings.register_profile("test", deadline=None)
+settings.register_profile("soak", deadline=None, max_examples=5000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 
 # Files that take a minute or more, the longest first: begun last, they would keep one worker busy
 # while the others have nothing left. A file is one worker's (`--dist loadfile`).

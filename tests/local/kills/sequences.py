@@ -152,7 +152,8 @@ class Jobs(Actor):
         self.cut_off = 0
 
     def act(self, chance: random.Random) -> None:
-        if chance.random() < 0.3:
+        # Some kill must meet a job that runs, however few they are.
+        if not self.cut_off or chance.random() < 0.3:
             self.count += 1
             self.in_hand = name = f"{self.name}-{self.count}"
             self.sagemaker.create_training_job(**{**self.request, "TrainingJobName": name})

@@ -1,6 +1,6 @@
 """The platform survives being killed at any moment.
 
-SMP_KILL_SEED repeats a run, SMP_KILLS changes how often it is killed.
+SMP_KILL_SEED repeats a run, SMP_KILLS changes how often it is killed: `make soak` does so often.
 """
 
 import json
@@ -35,12 +35,12 @@ from tests.local.kills.workload import (
 from tests.local.support import DIGITS, train, until
 from tests.platform import SMP, TRUST, LocalPlatform, free_port, role_for_hosting, run_smp
 
-KILLS = int(os.environ.get("SMP_KILLS", "50"))
+KILLS = int(os.environ.get("SMP_KILLS", "5"))
 SEED = int(os.environ.get("SMP_KILL_SEED", str(time.time_ns() % 1_000_000)))
 # So many kills, at the end, meet a platform that serves an endpoint; each of them starts it anew.
-SERVING = 10
+SERVING = max(KILLS // 5, 2)
 # And so many, a notebook.
-NOTEBOOK = 2
+NOTEBOOK = max(KILLS // 25, 1)
 # Of the local environment.
 STACKS = 7
 
@@ -151,6 +151,7 @@ def work(actor: Actor, chance: random.Random, ended: threading.Event, wrong: lis
             return
 
 
+@pytest.mark.soak
 def test_nothing_acknowledged_is_lost_and_nothing_is_half_made(
     doomed: LocalPlatform, model: dict[str, Any]
 ) -> None:
@@ -189,6 +190,9 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_half_made(
         ]
         for thread in threads:
             thread.start()
+        if not jobs.cut_off:
+            # However busy the machine is.
+            until(lambda wrong=wrong: jobs.begun or wrong, "a job for the kill to meet")
         time.sleep(chance.uniform(0.02, 0.6))
         kill(doomed)
         ended.set()
