@@ -60,7 +60,7 @@ def _train(job: Job, peers: Peers) -> None:
             "and what is read stays as it is"
         )
     channels = {
-        name: _Points(name, records(channel, _FORM), dimension)
+        name: _Points(name, records(channel, _FORM.of_width(dimension)), dimension)
         for name, channel in job.channels.items()
     }
     points = channels["train"]

@@ -13,19 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import orjson
-
 from algorithms.toolkit import content
 from algorithms.toolkit.errors import CustomerError
+from algorithms.toolkit.formats import sniffing
 from algorithms.toolkit.formats.pieces import last_frame_end, pieces
 from algorithms.toolkit.formats.recordio import HEADER, MAGIC, frames
 from algorithms.toolkit.formats.table import FormatError
+from algorithms.toolkit.formats.text import MARK, json_of, unmarked
 from algorithms.toolkit.job import Channel
 
 LABEL = "__label__"
 CONTENT_TYPES = ("text/plain", content.JSON_LINES, "application/x-recordio", content.RECORDIO)
 
 _BLOCK = 4 * 1024 * 1024
+# What is looked at to tell what a file is.
+_HEAD = 64 * 1024
+_OWN = "text/plain with labels of fastText"
 # What ends a word for fastText; a label is a word that begins with LABEL and goes on.
 _LABELLED = re.compile(rb"(?:^|[ \t\v\f\r\0])__label__[^ \t\v\f\r\n\0]")
 _SPACE = re.compile(r"[ \t\n\v\f\r\0]+")
@@ -66,7 +69,7 @@ def prepared(channel: Channel, folder: Path, *, labelled: bool) -> Corpus:
         with channel.pipe(0) as stream:
             return _written(folder / channel.name, _streamed(stream, channel.name))
     files = channel.files()
-    if len(files) == 1 and not (labelled and _is_manifest(files[0])):
+    if len(files) == 1 and not _is_rewritten(files[0], labelled=labelled):
         _check(files[0], channel.title(files[0]), labelled=labelled)
         return Corpus(files[0], files[0].stat().st_size)
     parts = (_parts(path, channel.title(path), labelled=labelled) for path in files)
@@ -83,9 +86,16 @@ def _written(path: Path, parts: Iterable[bytes]) -> Corpus:
     return Corpus(path, size)
 
 
+def _is_rewritten(path: Path, *, labelled: bool) -> bool:
+    """Whether fastText would misread a file as it is: a mark would be a part of its first word."""
+    with path.open("rb") as file:
+        marked = file.read(len(MARK)) == MARK
+    return marked or (labelled and _is_manifest(path))
+
+
 def _is_manifest(path: Path) -> bool:
     with path.open("rb") as file:
-        first = file.readline(1024 * 1024)
+        first = file.readline(1024 * 1024).removeprefix(MARK)
     return first.startswith(b'{"') and b'"source"' in first
 
 
@@ -116,6 +126,9 @@ def _text(path: Path, title: str) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder("utf-8")()
     lines = 0
     with path.open("rb") as file:
+        head = file.read(_HEAD)
+        _refuse_foreign(head, title)
+        file.seek(len(MARK) if head.startswith(MARK) else 0)
         while True:
             block = file.read(_BLOCK)
             pending = len(decoder.getstate()[0])
@@ -123,44 +136,61 @@ def _text(path: Path, title: str) -> Iterator[bytes]:
                 decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
                 line = lines + block.count(b"\n", 0, max(error.start - pending, 0)) + 1
-                raise FormatError(f"{title}, line {line}: not UTF-8: {error.reason}") from None
+                raise FormatError(
+                    f"{title}, line {line}: not UTF-8: {error.reason}{sniffing.hint(head, _OWN)}"
+                ) from None
             if not block:
                 return
             lines += block.count(b"\n")
             yield block
 
 
+def _refuse_foreign(head: bytes, title: str) -> None:
+    """Refuse what UTF-8 can hold, and what is no text to learn words from all the same."""
+    unmarked(head, title)
+    seems = sniffing.likely(head)
+    first = head.removeprefix(MARK).split(b"\n", 1)[0]
+    if seems in {content.JSON, content.JSON_LINES} and b'"source"' in first:
+        raise FormatError(
+            f"{title}, line 1: seems to be {content.JSON_LINES}, which is read in mode supervised "
+            "alone; plain text with a sentence a line is needed"
+        )
+    if seems in {content.PARQUET, content.LIBSVM} or b"\0" in first:
+        raise FormatError(
+            f"{title}, line 1: not plain text with a sentence a line{sniffing.hint(head, _OWN)}"
+        )
+
+
 def _sentences(path: Path, title: str) -> Iterator[bytes]:
     """The lines of a file, each with a label."""
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            if _labelled(line, title, number):
-                yield line
+            text = line.removeprefix(MARK) if number == 1 else line
+            if _labelled(text, title, number):
+                yield text
 
 
 def _labelled(line: bytes, title: str, number: int) -> bool:
     """Whether a line says anything; then it must be text with a label."""
+    seems = sniffing.hint(line, _OWN) if number == 1 else ""
     if not line.isascii():
         try:
             line.decode()
         except UnicodeDecodeError as error:
-            raise FormatError(f"{title}, line {number}: not UTF-8: {error.reason}") from None
+            raise FormatError(f"{title}, line {number}: not UTF-8: {error.reason}{seems}") from None
     if _LABELLED.search(line):
         return True
     if not line.strip():
         return False
     raise FormatError(
         f"{title}, line {number}: no label; in mode supervised each line needs at least one word "
-        f"that begins with {LABEL}"
+        f"that begins with {LABEL}{seems}"
     )
 
 
 def _sample(line: bytes, where: str) -> bytes:
     """A line of JSON with source and label as a line of fastText."""
-    try:
-        found = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise FormatError(f"{where}: not JSON: {error}") from None
+    found = json_of(line, where)
     if not isinstance(found, dict) or not {"source", "label"} <= set(found):
         raise FormatError(f'{where}: must be {{"source": "...", "label": ...}}')
     return _line(found["source"], found["label"], where)
@@ -207,6 +237,7 @@ def _streamed(stream: BinaryIO, name: str) -> Iterator[bytes]:
 
 
 def _either(line: bytes, title: str, number: int) -> Iterator[bytes]:
+    line = line.removeprefix(MARK)
     if line.lstrip().startswith(b"{"):
         yield _sample(line, f"{title}, line {number}")
     elif _labelled(line, title, number):
@@ -228,10 +259,7 @@ def _pairs(head: bytes, stream: BinaryIO, title: str) -> Iterator[bytes]:
         for message in frames(piece.body, title, count, piece.start):
             count += 1
             where = f"{title}, record {count}"
-            try:
-                value = orjson.loads(message)
-            except orjson.JSONDecodeError as error:
-                raise FormatError(f"{where}: not JSON: {error}") from None
+            value = json_of(bytes(message), where)
             if count % 2:
                 source = value
             else:

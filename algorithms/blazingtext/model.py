@@ -14,6 +14,7 @@ from algorithms.toolkit.algorithm import Request
 from algorithms.toolkit.content import ContentType, negotiate
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats.table import FormatError
+from algorithms.toolkit.formats.text import json_lines, json_of
 
 _FILES = ("model.bin", "vectors.bin")
 
@@ -78,7 +79,7 @@ class TextModel:
 
 
 def _instances(body: bytes) -> list[tuple[str, Any, str]]:
-    document = _loaded(body, "payload")
+    document = json_of(body, "payload")
     instances = document.get("instances") if isinstance(document, dict) else None
     if not isinstance(instances, list) or not instances:
         raise FormatError('payload: must be {"instances": ["...", ...]} with at least one text')
@@ -94,24 +95,13 @@ def _instances(body: bytes) -> list[tuple[str, Any, str]]:
 
 def _lines(body: bytes) -> list[tuple[str, Any, str]]:
     found = []
-    for number, line in enumerate(body.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        where = f"payload, line {number}"
-        document = _loaded(line, where)
+    for where, document in json_lines(body, "payload"):
         if not isinstance(document, dict) or "source" not in document:
             raise FormatError(f'{where}: must be {{"source": "..."}}, with k where it is asked')
         found.append((_text(document["source"], where), document.get("k"), where))
     if not found:
         raise FormatError("payload: holds no line")
     return found
-
-
-def _loaded(body: bytes, where: str) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise FormatError(f"{where}: not JSON: {error}") from None
 
 
 def _text(value: Any, where: str) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from algorithms.toolkit.formats.text import lines
+
 FILE = "wordsim353.tsv"
 # The key in eval.json. AWS's container has two parts of the same pairs there, by similarity and by
 # relatedness, whose lists are not part of the collection.
@@ -29,14 +31,14 @@ def pairs() -> list[Pair] | None:
         places.append(Path(gensim.origin).parent / "test" / "test_data" / FILE)
     for place in places:
         if place.is_file():
-            return read(place.read_text())
+            return read(place.read_text(encoding="utf-8"))
     return None
 
 
 def read(text: str) -> list[Pair]:
     """Lines of two words and a rating, parted by tabs; the first ones may be comments."""
     found = []
-    for line in text.splitlines():
+    for line in lines(text):
         if line.strip() and not line.startswith("#"):
             first, second, rating = line.split("\t")
             found.append((first, second, float(rating)))

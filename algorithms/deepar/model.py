@@ -107,7 +107,7 @@ class Forecaster:
         """The forecasts, as an object with predictions or one object a line."""
         configuration = self._configuration
         if request.content_type.name == content.JSON_LINES:
-            series = list(lines(request.body.splitlines(), "", self._checks.wanted))
+            series = list(lines(request.body.split(b"\n"), "", self._checks.wanted))
         else:
             series, own = self._instances(request.body)
             configuration = own or configuration

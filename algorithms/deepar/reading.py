@@ -14,13 +14,17 @@ import orjson
 from algorithms.deepar.series import Series, Wanted, parse
 from algorithms.toolkit import content
 from algorithms.toolkit.errors import CustomerError
+from algorithms.toolkit.formats import sniffing
 from algorithms.toolkit.formats.table import FormatError
+from algorithms.toolkit.formats.text import MARK, refuse_binary, unmarked
 from algorithms.toolkit.job import Channel
 
 _JSON = {"json", content.JSON, content.JSON_LINES}
 _PARQUET = {content.PARQUET}
 _ANY = {"auto"}
 _ROWS = 64
+# What is looked at to tell what a file is.
+_HEAD = 4096
 
 
 def read(channel: Channel, wanted: Wanted) -> list[Series]:
@@ -73,10 +77,14 @@ def decoded(body: bytes, place: str) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         pass
+    if body.startswith(MARK):
+        return decoded(body.removeprefix(MARK), place)
+    unmarked(body, place)
     try:
         return json.loads(body)
-    except ValueError as error:
-        raise FormatError(f"{place}: Error when parsing json: {error}") from None
+    except (ValueError, RecursionError) as error:
+        seems = sniffing.hint(body, content.JSON)
+        raise FormatError(f"{place}: Error when parsing json: {error}{seems}") from None
 
 
 def _form(path: Path) -> str | None:
@@ -88,7 +96,10 @@ def _form(path: Path) -> str | None:
 
 def _json(path: Path, title: str, wanted: Wanted) -> Iterator[Series]:
     with path.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
+        head = raw.read(_HEAD)
+        packed = head.startswith(b"\x1f\x8b")
+        if not packed:
+            refuse_binary(head, title)
         raw.seek(0)
         file: Iterable[bytes] = gzip.open(raw) if packed else raw  # noqa: SIM115 raw is closed
         try:
@@ -112,4 +123,6 @@ def _parquet(path: Path, title: str, wanted: Wanted) -> Iterator[Series]:
                     number += 1
                     yield parse(fields, f"{title}, row {number}", wanted)
     except (pa.ArrowException, OSError) as error:
-        raise FormatError(f"{title}: not a readable parquet file: {error}") from None
+        with path.open("rb") as raw:
+            seems = sniffing.hint(raw.read(4096), content.PARQUET)
+        raise FormatError(f"{title}: not a readable parquet file: {error}{seems}") from None

@@ -54,9 +54,9 @@ def train(job: Job) -> None:
 
 def _train(job: Job, peers: Peers) -> None:
     values = job.hyperparameters
-    binary = values["predictor_type"] == BINARY
+    binary, width = values["predictor_type"] == BINARY, int(values["feature_dim"])
     channels = {
-        name: _Rows(name, records(channel, _FORM), int(values["feature_dim"]), binary=binary)
+        name: _Rows(name, records(channel, _FORM.of_width(width)), width, binary=binary)
         for name, channel in job.channels.items()
     }
     # All hosts start alike, and each goes through its own records in an order of its own.

@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from algorithms.toolkit.errors import CustomerError
+from algorithms.toolkit.formats import sniffing
 from algorithms.toolkit.formats.table import FormatError
+from algorithms.toolkit.formats.text import decoded, lines
 from algorithms.toolkit.images import samples
 from algorithms.toolkit.images.samples import Sample, Samples
 
@@ -127,19 +129,17 @@ def listed(channel: Channel, lists: Channel, form: Labels) -> list[Callable[[], 
             "the class and the path of each image"
         )
     title, entries = lists.title(files[0]), []
-    try:
-        text = files[0].read_text()
-    except UnicodeDecodeError:
-        raise FormatError(f"{title}: not UTF-8 text") from None
-    for number, line in enumerate(text.splitlines(), 1):
+    body = files[0].read_bytes()
+    for number, line in enumerate(lines(decoded(body, title, "text/plain")), 1):
         if not line.strip():
             continue
         where = f"{title}, line {number}"
         parts = line.split("\t")
         if len(parts) < 3:
+            seems = sniffing.hint(body, "text/plain") if number == 1 else ""
             raise FormatError(
                 f"{where}: {len(parts)} columns with tabs between them; a number, the class and "
-                "the path of an image are needed"
+                f"the path of an image are needed{seems}"
             )
         _, *texts, name = parts
         try:

@@ -14,6 +14,7 @@ from algorithms.toolkit import content, deep
 from algorithms.toolkit.algorithm import Request
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats.table import FormatError
+from algorithms.toolkit.formats.text import json_lines, json_of
 
 MODEL_FILE = "ipinsights-model.safetensors"
 FORMAT = "sagemaker-platform/ipinsights"
@@ -71,18 +72,13 @@ def _read(request: Request, vectors: int) -> Pairs:
 
 def _instances(request: Request, name: str) -> Iterator[tuple[str, list[object]]]:
     if request.content_type.name == content.JSON:
-        document = _json(request.body, name)
+        document = json_of(request.body, name)
         instances = document.get("instances") if isinstance(document, dict) else None
         if not isinstance(instances, list):
             raise FormatError(f'{name}: must be {{"instances": [...]}}, each instance {_FORMS}')
         placed = [(f"{name}, instance {number}", each) for number, each in enumerate(instances, 1)]
     else:
-        lines = enumerate(request.body.split(b"\n"), 1)
-        placed = [
-            (f"{name}, line {number}", _json(line, f"{name}, line {number}"))
-            for number, line in lines
-            if line.strip()
-        ]
+        placed = json_lines(request.body, name)
     if not placed:
         raise FormatError(f"{name} holds no instance")
     for where, instance in placed:
@@ -99,15 +95,6 @@ def _values(instance: object, where: str) -> list[object]:
     if not isinstance(features, list):
         raise FormatError(f"{where}: must be {_FORMS}")
     return features
-
-
-def _json(body: bytes, where: str) -> Any:
-    import orjson
-
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise FormatError(f"{where}: not JSON: {error}") from None
 
 
 def load(folder: Path) -> Model:

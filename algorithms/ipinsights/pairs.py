@@ -14,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from algorithms.toolkit.errors import CustomerError
+from algorithms.toolkit.formats import sniffing
 from algorithms.toolkit.formats.pieces import last_line_end, pieces
 from algorithms.toolkit.formats.table import FormatError
+from algorithms.toolkit.formats.text import unmarked
 
 if TYPE_CHECKING:
     from algorithms.toolkit.job import Channel
@@ -55,6 +57,11 @@ class Reader:
                 f"Content type '{kind.name}' of channel '{channel.name}' is not supported; "
                 "text/csv is allowed"
             )
+        if kind is not None and kind.parameters.get("label_size", "0") != "0":
+            raise CustomerError(
+                f"Content type of channel '{channel.name}': label_size="
+                f"{kind.parameters['label_size']} is not supported; label_size=0 is allowed"
+            )
         found = []
         for path in channel.files():
             name = channel.title(path)
@@ -68,13 +75,13 @@ class Reader:
 
     def csv(self, body: bytes, name: str, before: int = 0) -> Pairs:
         """The pairs of a CSV text; `before` tells how many lines came before it."""
+        body = unmarked(body, name)
         try:
-            text = body.decode("utf-8-sig")
+            text = body.decode()
         except UnicodeDecodeError as error:
             line = before + 1 + body.count(b"\n", 0, error.start)
-            raise FormatError(
-                f"{name}, line {line}: not UTF-8 text; is it really text/csv?"
-            ) from None
+            seems = sniffing.hint(body, "text/csv") or "; is it really text/csv?"
+            raise FormatError(f"{name}, line {line}: not UTF-8 text{seems}") from None
         entities: list[int] = []
         addresses: list[int] = []
         reader = csv.reader(io.StringIO(text), skipinitialspace=True, strict=True)
@@ -86,7 +93,7 @@ class Reader:
                 if len(fields) != 2:
                     raise FormatError(
                         f"{where}: {len(fields)} columns; two are needed, an entity and its IPv4 "
-                        "address"
+                        f"address{_seems(fields, body) if not entities else ''}"
                     )
                 entities.append(self.entity(fields[0]))
                 addresses.append(_address(fields, where))
@@ -132,6 +139,15 @@ def joined(parts: Sequence[Pairs]) -> Pairs:
 
 def _pairs(entities: Sequence[int], addresses: Sequence[int]) -> Pairs:
     return Pairs(np.array(entities, dtype=np.int64), np.array(addresses, dtype=np.int64))
+
+
+def _seems(fields: Sequence[str], body: bytes) -> str:
+    """What parts the columns of a line instead of a comma, or what else the text is."""
+    for delimiter in "\t;| ":
+        parts = fields[0].split(delimiter)
+        if len(fields) == 1 and len(parts) == 2 and all(parts):
+            return f"; commas are needed, and the line is parted by {sniffing.shown(delimiter)}"
+    return sniffing.hint(body, "text/csv")
 
 
 def _address(fields: Sequence[str], where: str, what: str = "column") -> int:

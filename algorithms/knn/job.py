@@ -102,7 +102,7 @@ def _own(job: Job, name: str, peers: Peers) -> Iterator[Table]:
     width = int(job.hyperparameters["feature_dim"])
 
     def checked() -> Iterator[Table]:
-        for table in passing(job.channels[name], _FORM):
+        for table in passing(job.channels[name], _FORM.of_width(width)):
             if table.width != width:
                 raise CustomerError(
                     f"feature_dim is {width}, but {table.place(0)} of channel {name} has "

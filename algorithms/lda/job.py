@@ -86,7 +86,7 @@ def _documents(job: Job, channel: Channel) -> Iterator[Table]:
             f"{content.RECORDIO}"
         )
     # As they come, since only then do they know their places.
-    for table in records(channel, _FORM).tables():
+    for table in records(channel, _FORM.of_width(width)).tables():
         if table.width != width:
             raise CustomerError(
                 f"feature_dim is {width}, but {table.place(0)} of channel {channel.name} has "

@@ -63,8 +63,9 @@ def _train(job: Job, peers: Peers) -> None:
     values, given = job.hyperparameters, job.given
     # All hosts begin alike, and each goes through its own records in an order of its own.
     random, own = np.random.default_rng(0), np.random.default_rng([1, peers.rank])
+    stated = None if values["feature_dim"] == "auto" else int(values["feature_dim"])
     sources = {
-        name: Source(channel, lambda name, table: _labels(name, table, values))
+        name: Source(channel, lambda name, table: _labels(name, table, values), stated)
         for name, channel in job.channels.items()
     }
     some = Sample(_share(int(values["num_point_for_scaler"]), peers), own)

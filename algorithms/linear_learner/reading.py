@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,12 +29,17 @@ _FORM = Form(allowed=(content.RECORDIO, content.CSV))
 class Source:
     """The records of a channel with their labels, all of one width."""
 
-    def __init__(self, channel: Channel, labels: Callable[[str, Table], Labels]) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        labels: Callable[[str, Table], Labels],
+        feature_dim: int | None = None,
+    ) -> None:
         self.name = channel.name
         self.rows = 0
         self.width = 0
         self._labels = labels
-        self._records: Records = records(channel, _FORM)
+        self._records: Records = records(channel, replace(_FORM, width=feature_dim))
         self._held: tuple[Table, Labels] | None = None
 
     @property

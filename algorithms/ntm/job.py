@@ -20,6 +20,7 @@ from algorithms.toolkit import content, deep, measured
 from algorithms.toolkit.channels import Form, records
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats.table import FormatError
+from algorithms.toolkit.formats.text import decoded, lines
 from algorithms.toolkit.peers import Peers, meet
 from algorithms.toolkit.records import Held, Sample
 from algorithms.toolkit.training import log
@@ -122,7 +123,7 @@ class _Training:
         if VOCABULARY in job.channels:
             self._vocabulary = vocabulary(job.channels[VOCABULARY], width)
         self._channels = {
-            name: _Documents(name, records(channel, _FORM), width)
+            name: _Documents(name, records(channel, _FORM.of_width(width)), width)
             for name, channel in job.channels.items()
             if name != VOCABULARY
         }
@@ -258,11 +259,7 @@ def vocabulary(channel: Channel, width: int) -> list[str]:
                 f"Channel {channel.name} must hold {VOCABULARY_FILE}; it holds {', '.join(files)}"
             )
         body, title = files[VOCABULARY_FILE].read_bytes(), channel.title(files[VOCABULARY_FILE])
-    try:
-        words = body.decode().splitlines()
-    except UnicodeDecodeError as error:
-        line = body.count(b"\n", 0, error.start) + 1
-        raise FormatError(f"{title}, line {line}: not UTF-8: {error.reason}") from None
+    words = lines(decoded(body, title, "text/plain"))
     if len(words) != width:
         raise CustomerError(f"feature_dim is {width}, but {title} has {len(words)} words")
     return words

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from algorithms.object2vec.network import Network, Shape
-from algorithms.object2vec.pairs import SIDES, Sequences, Vocabulary, line, tokens
+from algorithms.object2vec.pairs import SIDES, Sequences, Vocabulary, held, tokens
 from algorithms.toolkit import content, deep
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats.table import FormatError
+from algorithms.toolkit.formats.text import json_lines, json_of
 
 if TYPE_CHECKING:
     from algorithms.toolkit.algorithm import Request
@@ -24,6 +25,8 @@ FORMAT, FORMAT_VERSION = "sagemaker-platform/object2vec", 1
 # One table, where both encoders share it, is written once.
 _FIRST_TABLE, _SECOND_TABLE = (f"encoders.{number}.table.weight" for number in (0, 1))
 LONGEST = 5000
+_INSTANCE = '{"in0": [6], "in1": [7]}'
+_INSTANCES = f'{{"instances": [{_INSTANCE}]}}'
 _LENGTHS = "infer_max_seqlens"
 _MODE, _MODES = "INFERENCE_PREFERRED_MODE", ("classification", "embedding")
 
@@ -77,7 +80,10 @@ class Model:
         for each, where in instances:
             present = tuple(number for number, name in enumerate(SIDES) if name in each)
             if not present or set(each) - set(SIDES):
-                raise FormatError(f"{where}: must have in0 and in1, or one of them, and no more")
+                raise FormatError(
+                    f"{where}: must have in0 and in1, or one of them, and no more, such as "
+                    f"{_INSTANCE}"
+                )
             sides.append(present)
             lists.append(
                 [tokens(each[SIDES[n]], SIDES[n], vocabularies[n], where) for n in present]
@@ -134,20 +140,18 @@ class Model:
 def _instances(request: Request) -> Iterator[tuple[dict[str, Any], str]]:
     name = "payload"
     if request.content_type.name == content.JSON:
-        instances = line(request.body, name).get("instances")
+        document = held(json_of(request.body, name), name, _INSTANCES)
+        instances = document.get("instances")
         if not isinstance(instances, list) or not instances:
-            raise FormatError(
-                f'{name}: must be {{"instances": [{{"in0": [6, 17], "in1": [16, 21]}}]}}'
-            )
+            raise FormatError(f"{name}: must be {_INSTANCES}")
         for number, each in enumerate(instances, 1):
             where = f"{name}, instance {number}"
             if not isinstance(each, dict):
-                raise FormatError(f"{where}: must be an object with in0, in1 or both")
+                raise FormatError(f"{where}: must be an object such as {_INSTANCE}")
             yield each, where
         return
-    lines = [each for each in enumerate(request.body.split(b"\n"), 1) if each[1].strip()]
+    lines = json_lines(request.body, name)
     if not lines:
         raise FormatError(f"{name} holds no line")
-    for number, body in lines:
-        where = f"{name}, line {number}"
-        yield line(body, where), where
+    for where, value in lines:
+        yield held(value, where, _INSTANCE), where

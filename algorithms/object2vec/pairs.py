@@ -13,11 +13,15 @@ import numpy.typing as npt
 from algorithms.toolkit import content
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats.table import FormatError
+from algorithms.toolkit.formats.text import json_of, refuse_binary
 
 if TYPE_CHECKING:
     from algorithms.toolkit.job import Channel
 
 SIDES = ("in0", "in1")
+# What is looked at to tell what a file is.
+_HEAD = 4096
+_EXAMPLE = '{"label": 1, "in0": [6], "in1": [7]}'
 
 Numbers = npt.NDArray[np.int64]
 
@@ -142,18 +146,10 @@ def tokens(value: Any, side: str, vocabulary: Vocabulary, where: str) -> list[in
     return found
 
 
-def line(body: bytes, where: str) -> dict[str, Any]:
-    """The object that a line of JSON holds."""
-    import orjson
-
-    try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise FormatError(f"{where}: not JSON: {error}") from None
+def held(found: Any, where: str, example: str) -> dict[str, Any]:
+    """A value of JSON that must be an object; `example` is what one looks like."""
     if not isinstance(found, dict):
-        raise FormatError(
-            f'{where}: must be an object such as {{"label": 1, "in0": [6], "in1": [7]}}'
-        )
+        raise FormatError(f"{where}: must be an object such as {example}")
     return found
 
 
@@ -182,11 +178,13 @@ def read(
     for path in channel.files():
         title = channel.title(path)
         with path.open("rb") as file:
+            refuse_binary(file.read(_HEAD), title)
+            file.seek(0)
             for number, body in enumerate(file, 1):
                 if not body.strip():
                     continue
                 where = f"{title}, line {number}"
-                found = line(body, where)
+                found = held(json_of(body, where), where, _EXAMPLE)
                 labels.append(label(found.get("label"), where))
                 for place, (name, vocabulary) in enumerate(zip(SIDES, vocabularies, strict=True)):
                     sides[place].extend(tokens(found.get(name), name, vocabulary, where))

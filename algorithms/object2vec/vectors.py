@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from algorithms.toolkit.errors import CustomerError
+from algorithms.toolkit.formats import sniffing
 from algorithms.toolkit.formats.table import FormatError
+from algorithms.toolkit.formats.text import MARK, json_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,16 +55,19 @@ def pretrained(
         for count, body in enumerate(file, 1):
             where = f"{channel.title(path)}, line {count}"
             try:
-                word, *values = body.decode().split()
-            except (UnicodeDecodeError, ValueError):
-                raise FormatError(f"{where}: not a word and its numbers") from None
+                # Words may hold what else is white space to Python, such as U+00A0.
+                text = body.removeprefix(MARK).decode().strip(" \t\r\n")
+                word, *values = re.split(r"[ \t]+", text)
+            except UnicodeDecodeError:
+                seems = sniffing.hint(body, "text/plain") if count == 1 else ""
+                raise FormatError(f"{where}: not a word and its numbers{seems}") from None
             if count == 1 and len(values) == 1:
                 # word2vec's text begins with how many words and numbers there are.
                 continue
             if word not in numbers:
                 continue
             try:
-                vector = np.array(values, dtype=np.float32)
+                vector = np.array(values, dtype=np.float64).astype(np.float32)
             except ValueError:
                 raise FormatError(f"{where}: not a word and its numbers") from None
             if len(vector) != dimension or not np.isfinite(vector).all():
@@ -87,10 +92,7 @@ def _file(channel: Channel, name: str) -> Path:
 
 def _numbers(path: Path, channel: Channel, size: int) -> dict[str, int]:
     where = channel.title(path)
-    try:
-        found: Any = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise FormatError(f"{where}: not JSON: {error}") from None
+    found: Any = json_of(path.read_bytes(), where, unique=True)
     if not isinstance(found, dict):
         raise FormatError(f"{where}: must be an object with the number of each word")
     for word, number in found.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats.table import FormatError
+from algorithms.toolkit.formats.text import json_of
 from algorithms.toolkit.images import pixels, samples
 from algorithms.toolkit.images.samples import Sample, Samples
 
@@ -75,7 +75,7 @@ def annotated(channel: Channel, notes: Channel, limits: Limits) -> list[Callable
         title = notes.title(path)
         body = path.read_bytes()
         of_json(body, title, limits)
-        image = str(json.loads(body).get("file", ""))
+        image = str(json_of(body, title).get("file", ""))
         if image not in images:
             raise FormatError(
                 f"{title}: 'file' is {image!r}, and channel {channel.name} has no such image; it "
@@ -131,10 +131,7 @@ def of_numbers(label: npt.NDArray[np.float32], where: str, limits: Limits) -> Ro
 
 def of_json(body: bytes, where: str, limits: Limits) -> Rows:
     """The objects of a JSON annotation, which are in pixels."""
-    try:
-        document = json.loads(body)
-    except ValueError as error:
-        raise FormatError(f"{where}: not JSON: {error}") from None
+    document = json_of(body, where)
     try:
         size = document["image_size"][0]
         width, height = float(size["width"]), float(size["height"])

@@ -96,7 +96,7 @@ def _batches(job: Job, name: str, peers: Peers, epoch: int = 0) -> Iterator[Tabl
     width = int(job.hyperparameters["feature_dim"])
 
     def checked() -> Iterator[Table]:
-        for table in passing(job.channels[name], _FORM, epoch):
+        for table in passing(job.channels[name], _FORM.of_width(width), epoch):
             if table.width != width:
                 raise CustomerError(
                     f"feature_dim is {width}, but {table.place(0)} of channel {name} has "

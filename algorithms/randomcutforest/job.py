@@ -82,7 +82,7 @@ def _samples(job: Job, peers: Peers) -> FloatArray:
 
 
 def _tables(channel: Channel, form: Form, width: int) -> Iterator[Table]:
-    for table in passing(channel, form):
+    for table in passing(channel, form.of_width(width)):
         if table.width != width:
             raise CustomerError(
                 f"feature_dim is {width}, but {table.place(0)} of channel {channel.name} has "

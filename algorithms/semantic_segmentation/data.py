@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from algorithms.semantic_segmentation.network import IGNORED
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats.table import FormatError
+from algorithms.toolkit.formats.text import json_of
 from algorithms.toolkit.images import imagerecord, pixels
 from algorithms.toolkit.images.samples import Filed, Piped, Sample, Samples
 
@@ -143,8 +143,9 @@ def table_of(body: bytes, where: str) -> Mask:
 
     255 is ignored, unless the map gives it a class.
     """
+    document = json_of(body, where, unique=True)
     try:
-        return _looked_up(json.loads(body))
+        return _looked_up(document)
     except (ValueError, TypeError, AttributeError) as error:
         raise FormatError(f"{where}: must be {_FORMS}: {error}") from None
 

@@ -22,6 +22,7 @@ from algorithms.toolkit.content import ContentType, negotiate
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats import recordio
 from algorithms.toolkit.formats.table import FormatError
+from algorithms.toolkit.formats.text import json_lines, json_of
 
 if TYPE_CHECKING:
     from algorithms.toolkit.algorithm import Request
@@ -174,7 +175,7 @@ class Model:
                 found.append(_Sentence(words.tolist()))
             return found
         if kind == content.JSON:
-            document = _json(request.body, name)
+            document = json_of(request.body, name)
             instances = document.get("instances") if isinstance(document, dict) else None
             if not isinstance(instances, list) or not instances:
                 raise FormatError(
@@ -184,11 +185,10 @@ class Model:
                 self._sentence(each, "data", "instance", f"{name}, instance {number}")
                 for number, each in enumerate(instances, 1)
             ]
-        found = []
-        for number, line in enumerate(request.body.split(b"\n"), 1):
-            if line.strip():
-                where = f"{name}, line {number}"
-                found.append(self._sentence(_json(line, where), "source", "line", where))
+        found = [
+            self._sentence(value, "source", "line", where)
+            for where, value in json_lines(request.body, name)
+        ]
         if not found:
             raise FormatError(f"{name} holds no line")
         return found
@@ -203,13 +203,6 @@ class Model:
         if str(wish).lower() not in {"true", "false"}:
             raise FormatError(f"{where}: attention_matrix is {wish!r}; true or false is allowed")
         return _Sentence(self._source.numbers(given[key]), str(wish).lower() == "true")
-
-
-def _json(body: bytes, where: str) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise FormatError(f"{where}: not JSON: {error}") from None
 
 
 def load(folder: Path) -> Model:

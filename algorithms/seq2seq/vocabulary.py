@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 
 from algorithms.toolkit.formats.table import FormatError
+from algorithms.toolkit.formats.text import json_of
 
 SOURCE_FILE, TARGET_FILE = "vocab.src.json", "vocab.trg.json"
 PADDING, UNKNOWN, BEGIN, END = range(4)
@@ -31,10 +32,7 @@ class Vocabulary:
         Raises:
             FormatError: It is none, lacks a special word, or its numbers have gaps.
         """
-        try:
-            found = orjson.loads(path.read_bytes())
-        except orjson.JSONDecodeError as error:
-            raise FormatError(f"{title}: not JSON: {error}") from None
+        found = json_of(path.read_bytes(), title)
         if not isinstance(found, dict):
             raise FormatError(f"{title}: must be a JSON object from words to numbers")
         for number, word in enumerate(_SPECIAL):

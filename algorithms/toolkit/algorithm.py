@@ -81,7 +81,8 @@ class Model(Protocol):
     answers: tuple[str, ...]
     """The content types of answers; the first is given when a request asks for none."""
 
-    # A model whose list of answers in JSON is not called "predictions" has `json_key`.
+    # A model whose list of answers in JSON is not called "predictions" has `json_key`; one whose
+    # text may have other delimiters than the comma has `any_delimiter`.
 
     def predict(self, table: Table) -> Answers:
         """One answer for each record: its outputs by name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,9 @@ class Form:
         label_size: how many columns of a text file are the label, 0 or 1.
         weights: whether the column after the label is the weight of a record.
         missing: whether a feature may be missing.
+        any_delimiter: whether a text may part its columns by something else than commas.
+        width: how many features a record has, where sparse ones may leave it unsaid; None where
+            the largest key tells.
     """
 
     allowed: Sequence[str]
@@ -48,6 +51,12 @@ class Form:
     label_size: int = 1
     weights: bool = False
     missing: bool = False
+    any_delimiter: bool = False
+    width: int | None = None
+
+    def of_width(self, width: int) -> Form:
+        """The same of records that have so many features."""
+        return replace(self, width=width)
 
     def content_type(self, channel: Channel) -> ContentType:
         """The content type of a channel, held to what is allowed."""
@@ -88,6 +97,11 @@ def read_channel(channel: Channel, form: Form) -> Table:
     table = join(
         [_read(kind, path.read_bytes(), channel.title(path), form) for path in channel.files()]
     )
+    if kind.name == content.LIBSVM and not table.numbers:
+        raise FormatError(
+            f"channel {channel.name}: no line has an index:value, and nothing can be learnt from "
+            "labels alone; if the files are no text/libsvm, name their content type"
+        )
     form.check(table)
     return table
 
@@ -221,14 +235,22 @@ def _read(
     if kind.name == content.RECORDIO:
         offset = piece.start if piece else 0
         labelled = form.label_size > 0
-        return recordio.read(body, name, labelled=labelled, before=before, offset=offset)
+        return recordio.read(
+            body, name, labelled=labelled, before=before, offset=offset, width=form.width
+        )
     if kind.name == content.LIBSVM:
         return libsvm.read(body, name)
     if kind.name == content.PARQUET:
         numbers = parquet.read(body, name)
     else:
         lines = piece.lines if piece else 0
-        numbers = delimited.read(body, name, missing=form.missing, before=lines)
+        numbers = delimited.read(
+            body,
+            name,
+            missing=form.missing,
+            before=lines,
+            any_delimiter=form.any_delimiter,
+        )
     return split(numbers, name, form.label_size, weights=form.weights, before=before)
 
 

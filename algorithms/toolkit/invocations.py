@@ -70,9 +70,16 @@ def read_table(model: Model, kind: ContentType, body: bytes) -> Table:
 
     name = "payload"
     if kind.name == content.CSV:
-        if kind.parameters.get("label_size", "0") != "0":
-            raise FormatError("a request has no labels; label_size=0 is allowed")
-        table = Table(delimited.read(body, name, missing=model_takes_missing(model), bulk=False))
+        _check_label_size(model, kind)
+        table = Table(
+            delimited.read(
+                body,
+                name,
+                missing=model_takes_missing(model),
+                bulk=False,
+                any_delimiter=getattr(model, "any_delimiter", False),
+            )
+        )
     elif kind.name == content.JSON:
         from algorithms.toolkit.formats import instances
 
@@ -90,12 +97,21 @@ def read_table(model: Model, kind: ContentType, body: bytes) -> Table:
     else:
         from algorithms.toolkit.formats import recordio
 
-        table = recordio.read(body, name)
+        table = recordio.read(body, name, width=model.width)
     if table.width != model.width:
         raise FormatError(f"wrong width: {table.width} values, the model takes {model.width}")
     if kind.name != content.CSV:
         refuse_infinite(table, missing=model_takes_missing(model))
     return table
+
+
+def _check_label_size(model: Model, kind: ContentType) -> None:
+    """Refuse a content type that says that a request has labels."""
+    # AWS's container of XGBoost takes label_size=1 alone, and reads all columns as features.
+    allowed = ("0", *getattr(model, "label_sizes", ()))
+    given = kind.parameters.get("label_size", "0")
+    if given not in allowed:
+        raise FormatError(f"label_size={given}: a request has no labels; label_size=0 is allowed")
 
 
 def model_takes_missing(model: Model) -> bool:

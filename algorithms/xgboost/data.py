@@ -32,6 +32,7 @@ def tables(job: Job, parameters: Mapping[str, Any], peers: Peers) -> dict[str, T
                 default=content.LIBSVM,
                 weights=weighted and _is_text(channel.content_type),
                 missing=True,
+                any_delimiter=True,
             ),
         )
         for name, channel in job.channels.items()

@@ -7,45 +7,33 @@ from typing import Any
 import numpy as np
 
 from algorithms.toolkit.formats.table import FormatError, Table
+from algorithms.toolkit.formats.text import json_lines, json_of
 
 _FORMS = '{"features": [...]} or {"data": {"features": {"values": [...]}}}'
 
 
 def read_json(body: bytes, name: str) -> Table:
     """The instances of an `application/json` request."""
-    document = _load(body, name)
+    document = json_of(body, name)
     if not isinstance(document, dict) or not isinstance(document.get("instances"), list):
         raise FormatError(f'{name}: must be {{"instances": [...]}}, each instance {_FORMS}')
     if not document["instances"]:
         raise FormatError(f"{name}: holds no instance")
-    return _table(document["instances"], name, "instance")
+    places = [f"{name}, instance {number}" for number in range(1, len(document["instances"]) + 1)]
+    return _table(list(zip(places, document["instances"], strict=True)), name)
 
 
 def read_jsonlines(body: bytes, name: str) -> Table:
     """The instances of an `application/jsonlines` request, one a line."""
-    lines = [
-        _load(line, f"{name}, line {number}")
-        for number, line in enumerate(body.split(b"\n"), 1)
-        if line.strip()
-    ]
-    if not lines:
+    found = json_lines(body, name)
+    if not found:
         raise FormatError(f"{name} is empty")
-    return _table(lines, name, "line")
+    return _table(found, name)
 
 
-def _load(body: bytes, where: str) -> Any:
-    import orjson
-
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise FormatError(f"{where}: not JSON: {error}") from None
-
-
-def _table(instances: list[Any], name: str, what: str) -> Table:
+def _table(instances: list[tuple[str, Any]], name: str) -> Table:
     rows: list[np.ndarray[Any, np.dtype[np.float32]]] = []
-    for number, instance in enumerate(instances, 1):
-        where = f"{name}, {what} {number}"
+    for where, instance in instances:
         features = instance.get("features") if isinstance(instance, dict) else None
         if (
             features is None
@@ -87,8 +75,12 @@ def _spread(values: Any, keys: Any, shape: Any, where: str) -> Any:
     if not isinstance(keys, list) or len(keys) != len(values):
         raise FormatError(f"{where}: keys and values must be lists of the same length")
     row = np.zeros(shape[0], dtype=np.float32)
+    seen: set[int] = set()
     for key in keys:
         if type(key) is not int or not 0 <= key < shape[0]:
             raise FormatError(f"{where}: key {key!r} is outside of the shape {shape}")
+        if key in seen:
+            raise FormatError(f"{where}: key {key} is there twice")
+        seen.add(key)
     row[keys] = values
     return row

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from algorithms.toolkit import content
+from algorithms.toolkit.formats import sniffing
 from algorithms.toolkit.formats.table import FloatArray, FormatError
 
 
@@ -15,7 +17,8 @@ def read(body: bytes, name: str) -> FloatArray:
     try:
         table = parquet.read_table(pa.BufferReader(body))
     except (pa.ArrowInvalid, OSError) as error:
-        raise FormatError(f"{name}: not a readable parquet file: {error}") from None
+        seems = sniffing.hint(body, content.PARQUET)
+        raise FormatError(f"{name}: not a readable parquet file: {error}{seems}") from None
     numbers = np.empty((table.num_rows, table.num_columns), dtype=np.float32)
     for i, (title, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
         kind = column.type

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from algorithms.toolkit import content
+from algorithms.toolkit.formats import sniffing
 from algorithms.toolkit.formats.record import record_class
 from algorithms.toolkit.formats.table import FormatError, Table
 
@@ -42,11 +44,13 @@ def frames(body: bytes, name: str, before: int = 0, offset: int = 0) -> Iterator
         number += 1
         where = f"{name}, record {number}, byte {offset + start}"
         if len(body) - start < HEADER.size:
-            raise FormatError(f"{where}: truncated in the header of the record")
+            seems = sniffing.hint(body, content.RECORDIO) if not start else ""
+            raise FormatError(f"{where}: truncated in the header of the record{seems}")
         magic, length = HEADER.unpack_from(view, start)
         if magic != MAGIC:
             raise FormatError(
                 f"{where}: not RecordIO: found 0x{magic:08X} in place of 0x{MAGIC:08X}"
+                + (sniffing.hint(body, content.RECORDIO) if not start else "")
             )
         if length > LENGTH:
             raise FormatError(f"{where}: records in several parts are not supported")
@@ -61,7 +65,13 @@ def frames(body: bytes, name: str, before: int = 0, offset: int = 0) -> Iterator
 
 
 def read(
-    body: bytes, name: str, *, labelled: bool = False, before: int = 0, offset: int = 0
+    body: bytes,
+    name: str,
+    *,
+    labelled: bool = False,
+    before: int = 0,
+    offset: int = 0,
+    width: int | None = None,
 ) -> Table:
     """The records of a RecordIO-protobuf text.
 
@@ -71,10 +81,15 @@ def read(
         labelled: whether each record must have a label; otherwise it may.
         before: how many records came before it, where it is a piece of a longer text.
         offset: how many bytes came before it.
+        width: how many features sparse records without a shape have; one more than the largest
+            key where it is not known.
+
+    Raises:
+        FormatError: It is no such text; names the record.
     """
-    table = _uniform(body, name, before) or _sparse(body, name, before)
+    table = _uniform(body, name, before) or _sparse(body, name, before, width)
     if table is None:
-        table = _general(body, name, before, offset)
+        table = _general(body, name, before, offset, width)
     if labelled and table.labels is None:
         raise FormatError(f"{name}, record {before + 1}: has no label 'values'")
     return table
@@ -108,23 +123,23 @@ def _uniform(body: bytes, name: str, before: int) -> Table | None:
     )
 
 
-def _sparse(body: bytes, name: str, before: int) -> Table | None:
+def _sparse(body: bytes, name: str, before: int, known: int | None) -> Table | None:
     """Read sparse records of 32-bit floats together; None where any is of another kind or wrong."""
     from google.protobuf.message import DecodeError
 
     kind = record_class()
     values, keys = array("f"), array("Q")
     counts, labels = [0], array("f")
-    shape: list[int] = []
+    shape: list[int] | None = None
     try:
         for message in frames(body, name):
             record = kind.FromString(bytes(message))
             if len(record.features) != 1 or _FEATURES not in record.features:
                 return None
             tensor = record.features[_FEATURES].float32_tensor
-            shape = shape or list(tensor.shape)
-            # A dense record has no keys, one of another kind no shape here.
-            if len(shape) != 1 or tensor.shape != shape or len(tensor.keys) != len(tensor.values):
+            shape = list(tensor.shape) if shape is None else shape
+            # A dense record has no keys.
+            if len(shape) > 1 or tensor.shape != shape or len(tensor.keys) != len(tensor.values):
                 return None
             values.extend(tensor.values)
             keys.extend(tensor.keys)
@@ -137,8 +152,11 @@ def _sparse(body: bytes, name: str, before: int) -> Table | None:
                     return None
     except (DecodeError, FormatError):
         return None
-    rows, width = len(counts) - 1, shape[0] if shape else 0
     columns, stops = np.array(keys, dtype=np.uint64), np.array(counts)
+    # Without any key or shape it may be one of another kind.
+    if not (shape or len(keys)):
+        return None
+    rows, width = len(counts) - 1, shape[0] if shape else known or int(columns.max()) + 1
     if not rows or (labels and len(labels) != rows) or (len(keys) and columns.max() >= width):
         return None
     places = columns.astype(np.int64)
@@ -229,27 +247,27 @@ def parse(message: bytes | memoryview, where: str) -> Any:
         raise FormatError(f"{where}: not a protobuf Record") from None
 
 
-def _general(body: bytes, name: str, before: int, offset: int) -> Table:
-    rows: list[tuple[Any, Any, int]] = []
+def _general(body: bytes, name: str, before: int, offset: int, known: int | None) -> Table:
+    rows: list[tuple[Any, Any]] = []
     labels: list[float] = []
     kind: bool | None = None
+    width: int | None = None
     for number, message in enumerate(frames(body, name, before, offset), 1):
         where = f"{name}, record {before + number}"
         record = parse(message, where)
         if _FEATURES not in record.features:
             raise FormatError(f"{where}: has no feature 'values'")
-        values, keys, width = _tensor(record.features[_FEATURES], f"{where}, feature 'values'")
+        values, keys, own = _tensor(record.features[_FEATURES], f"{where}, feature 'values'")
         if kind is None:
             kind = keys is not None
         if kind != (keys is not None):
             raise FormatError(
-                f"{where}: {'dense' if kind else 'sparse'}, unlike the records before"
+                f"{where}: {'sparse' if keys is not None else 'dense'}, unlike the records before"
             )
-        if rows and width != rows[0][2]:
-            raise FormatError(
-                f"{where}: {width} features, where the records before have {rows[0][2]}"
-            )
-        rows.append((values, keys, width))
+        if own is not None and width is not None and own != width:
+            raise FormatError(f"{where}: {own} features, where the records before have {width}")
+        width = own if width is None else width
+        rows.append((values, keys))
         if record.label:
             if _FEATURES not in record.label:
                 raise FormatError(f"{where}: has a label, but none named 'values'")
@@ -264,24 +282,34 @@ def _general(body: bytes, name: str, before: int, offset: int) -> Table:
     files = ((name, len(rows)),)
     column = np.array(labels, dtype=np.float32) if labels else None
     if not kind:
-        dense = np.stack([values for values, _, _ in rows])
+        dense = np.stack([values for values, _ in rows])
         return Table(dense, column, files=files, before=before)
 
     from scipy.sparse import csr_matrix
 
+    places = np.concatenate([keys for _, keys in rows])
+    starts = np.cumsum([0, *(len(keys) for _, keys in rows)])
+    if width is None:
+        width = known or (int(places.max()) + 1 if len(places) else 1)
+    outside = np.flatnonzero(places >= width)
+    if len(outside):
+        row = int(np.searchsorted(starts, outside[0], side="right"))
+        raise FormatError(
+            f"{name}, record {before + row}, feature 'values': key {places[outside[0]]}, where a "
+            f"record has {width} features: keys are from 0 to {width - 1}"
+        )
     features = csr_matrix(
-        (
-            np.concatenate([values for values, _, _ in rows]),
-            np.concatenate([keys for _, keys, _ in rows]),
-            np.cumsum([0, *(len(keys) for _, keys, _ in rows)]),
-        ),
-        shape=(len(rows), rows[0][2]),
+        (np.concatenate([values for values, _ in rows]), places, starts), shape=(len(rows), width)
     )
     return Table(features, column, files=files, before=before)
 
 
-def _tensor(value: Any, where: str) -> tuple[Any, Any, int]:
-    """Values, keys (None when dense) and width of one value of a record."""
+# A sparse record without a shape has features up to here at most.
+_LARGEST_KEY = 2**31 - 1
+
+
+def _tensor(value: Any, where: str) -> tuple[Any, Any, int | None]:
+    """Values, keys (None when dense) and width (None when not said) of one value of a record."""
     kind = value.WhichOneof("value")
     if kind not in {"float32_tensor", "float64_tensor", "int32_tensor"}:
         raise FormatError(
@@ -292,23 +320,26 @@ def _tensor(value: Any, where: str) -> tuple[Any, Any, int]:
     with np.errstate(over="ignore"):
         values = np.array(tensor.values, dtype=np.float64).astype(np.float32)
     shape = list(tensor.shape)
-    width = int(np.prod(shape, dtype=object)) if shape else len(values)
-    # A sparse record without any value has neither keys nor values: its shape alone says so.
-    if not tensor.keys and len(values) == width:
-        return values, None, width
-    if not shape:
-        raise FormatError(f"{where}: a sparse tensor must have a shape")
-    if len(shape) != 1:
+    width = int(np.prod(shape, dtype=object)) if shape else None
+    # A sparse record without any value has neither keys nor values.
+    if not tensor.keys and len(values) and width in {None, len(values)}:
+        return values, None, len(values)
+    if len(shape) > 1:
         raise FormatError(f"{where}: a sparse tensor of shape {shape}; one dimension is allowed")
     if len(tensor.keys) != len(values):
         raise FormatError(
-            f"{where}: {len(tensor.keys)} keys for {len(values)} values; shape is {shape}"
+            f"{where}: {len(tensor.keys)} keys for {len(values)} values"
+            + (f"; shape is {shape}" if shape else "")
         )
     keys = np.array(tensor.keys, dtype=np.uint64)
-    if len(keys) and int(keys.max()) >= width:
-        raise FormatError(f"{where}: key {int(keys.max())} is outside of the shape [{width}]")
+    largest = int(keys.max()) if len(keys) else 0
+    if width is not None and len(keys) and largest >= width:
+        raise FormatError(f"{where}: key {largest} is outside of the shape [{width}]")
+    if largest > _LARGEST_KEY:
+        raise FormatError(f"{where}: key {largest} is beyond {_LARGEST_KEY}")
     if len(np.unique(keys)) != len(keys):
-        raise FormatError(f"{where}: the same key twice")
+        repeated = np.sort(keys)[1:][np.diff(np.sort(keys)) == 0][0]
+        raise FormatError(f"{where}: key {repeated} is there twice")
     return values, keys.astype(np.int64), width
 
 

@@ -117,7 +117,7 @@ def test_lines_are_answered_with_lines_and_cut_where_the_client_says(new_job: Ne
     [
         ("{", "application/json", "payload: not JSON"),
         ("{}", "application/json", 'payload: must be {"instances": [{"in0"'),
-        ('{"instances": [1]}', "application/json", "instance 1: must be an object with in0"),
+        ('{"instances": [1]}', "application/json", 'instance 1: must be an object such as {"in0"'),
         ('{"instances": [{"label": 1}]}', "application/json", "instance 1: must have in0 and in1"),
         ('{"instances": [{"in0": []}]}', "application/json", "in0 must be a list of at least one"),
         ('{"instances": [{"in0": [1.5]}]}', "application/json", "in0 holds 1.5; tokens are whole"),
