@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,22 +38,27 @@ _SELECTABLE = {
 _ALL_KEYS = set[str]().union(*_SELECTABLE.values())
 
 
+# Whose models vote; those of all others are averaged, as AWS's container does.
+_VOTED = {"multi:softmax", "binary:hinge"}
+_OUTPUT, _ENSEMBLE = "SAGEMAKER_INFERENCE_OUTPUT", "SAGEMAKER_INFERENCE_ENSEMBLE"
+
+
 class Model:
-    """One booster, or those of a cross validation, whose mean is the answer."""
+    """One booster, or several, such as those of a cross validation, which answer together."""
 
     accepts: tuple[str, ...] = (content.CSV, content.LIBSVM, content.RECORDIO)
     answers: tuple[str, ...] = (content.CSV, content.JSON, content.JSON_LINES, content.RECORDIO)
     missing = True
+    any_delimiter = True
+    label_sizes = ("1",)
 
-    def __init__(self, boosters: Sequence[Any], selected: Sequence[str] = ()) -> None:
-        self._boosters = boosters
-        self.width = int(boosters[0].num_features())
-        learner = json.loads(boosters[0].save_config())["learner"]
-        self._objective = str(learner["objective"]["name"])
-        self._num_class = int(learner["learner_model_param"]["num_class"])
+    def __init__(self, boosters: Mapping[str, Any], selected: Sequence[str] = ()) -> None:
+        self._boosters = [*boosters.values()]
+        learners = [json.loads(each.save_config())["learner"] for each in self._boosters]
+        self.width, self._objective, self._num_class = _common(boosters, learners)
         # gblinear cannot predict without a copy of its input, and dart sums in another order then,
         # which shows in the last bit.
-        self._in_place = learner["gradient_booster"]["name"] == "gbtree"
+        self._in_place = all(each["gradient_booster"]["name"] == "gbtree" for each in learners)
         self._selected = selected
         if unknown := set(selected) - _ALL_KEYS:
             raise CustomerError(
@@ -65,9 +71,18 @@ class Model:
             )
 
     def scores(self, table: Table) -> Any:
-        """What the library predicts, averaged over the boosters."""
+        """What the library predicts: of several models the mean, or what most of them say.
+
+        Where as many say one class as another, it is the lower one.
+        """
         found = [self._score(booster, table) for booster in self._boosters]
-        return found[0] if len(found) == 1 else np.mean(found, axis=0)
+        if len(found) == 1:
+            return found[0]
+        if self._objective not in _VOTED:
+            return np.mean(found, axis=0)
+        votes = np.stack(found)
+        classes = np.unique(votes)
+        return classes[np.argmax([(votes == each).sum(axis=0) for each in classes], axis=0)]
 
     def _score(self, booster: Any, table: Table) -> Any:
         if self._in_place:
@@ -122,18 +137,60 @@ class Model:
         return int(score > (0 if self._objective == "binary:logitraw" else 0.5))
 
 
-def load(folder: Path) -> Model:
-    """The model or models that `train` left, or that AWS's image of XGBoost 3.0 did."""
-    paths = sorted(folder.glob(f"{MODEL_FILE}-*"), key=lambda path: path.name) or [
-        folder / MODEL_FILE
+def _common(
+    boosters: Mapping[str, Any], learners: Sequence[Mapping[str, Any]]
+) -> tuple[int, str, int]:
+    """The width, the objective and the number of classes that all models of an archive have.
+
+    Raises:
+        CustomerError: They have not, and no answer could be made of theirs.
+    """
+    told = [
+        (
+            int(booster.num_features()),
+            str(learner["objective"]["name"]),
+            int(learner["learner_model_param"]["num_class"]),
+        )
+        for booster, learner in zip(boosters.values(), learners, strict=True)
     ]
-    if not paths[0].is_file():
+    first = next(iter(boosters))
+    for name, own in zip(boosters, told, strict=True):
+        if own != told[0]:
+            described, other = (
+                f"{width} features, objective {objective} and {max(classes, 1)} outputs"
+                for width, objective, classes in (own, told[0])
+            )
+            raise CustomerError(
+                f"the models of the archive answer together, and {name} has {described}, where "
+                f"{first} has {other}; leave one of them in the archive, or set {_ENSEMBLE} to "
+                "false"
+            )
+    return told[0]
+
+
+def load(folder: Path) -> Model:
+    """The model or models of an archive: every file of its first level, as AWS's container has it.
+
+    Raises:
+        CustomerError: There is none, a file is no model, or they do not go together.
+    """
+    paths = sorted(
+        (path for path in folder.glob("*") if path.is_file() and not path.name.startswith(".")),
+        key=lambda path: _parts(path.name),
+    )
+    if not paths:
         found = ", ".join(sorted(path.name for path in folder.glob("*"))) or "nothing"
         raise CustomerError(f"the model has no file {MODEL_FILE}; it holds {found}")
-    if os.environ.get("SAGEMAKER_INFERENCE_ENSEMBLE", "true").lower() == "false":
+    if os.environ.get(_ENSEMBLE, "true") != "true":
         paths = paths[:1]
-    boosters = [read(path) for path in paths]
-    for booster in boosters:
+    boosters = {path.name: read(path) for path in paths}
+    for booster in boosters.values():
         booster.set_param({"nthread": 1, "device": "cpu"})
-    selected = os.environ.get("SAGEMAKER_INFERENCE_OUTPUT", "").replace(" ", "").lower()
+    selected = os.environ.get(_OUTPUT, "").replace(" ", "").lower()
     return Model(boosters, selected.split(",") if selected else ())
+
+
+def _parts(name: str) -> list[str | int]:
+    """A name cut at its numbers, so that model-10 comes after model-9."""
+    parts = re.split(r"([0-9]+)", name)
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)]

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import re
 import secrets
 import shutil
 import threading
@@ -31,6 +32,24 @@ _log = logging.getLogger(__name__)
 
 class DeployFailed(Exception):
     """The servers cannot be had; the message is the endpoint's FailureReason."""
+
+
+class _LastLine:
+    """Passes the lines of a server on, and keeps the last one that says something."""
+
+    def __init__(self, add: Callable[[str], object]) -> None:
+        self._add = add
+        self._line = ""
+
+    def add(self, line: str) -> None:
+        """Take a line."""
+        if line.strip():
+            self._line = line.strip()
+        self._add(line)
+
+    def __call__(self) -> str:
+        """The line, without the time and level with which the algorithms of the platform begin."""
+        return re.sub(r"^\[[^\]]* (?:ERROR|WARNING|INFO) \d+\] ", "", self._line)
 
 
 class Variant:
@@ -215,9 +234,11 @@ class Variant:
             **self._plan["environment"],
         }
 
+        last = _LastLine(logs.add)
+
         def launch(port: int) -> Running:
             try:
-                return self._program.serve(self._folder, environment, port, credentials, logs.add)
+                return self._program.serve(self._folder, environment, port, credentials, last.add)
             except CannotStart as error:
                 self._call_failure = self._cannot_start(error)
                 raise
@@ -227,6 +248,7 @@ class Variant:
             around.limits,
             startup=self._plan.get("startup") or around.limits.startup,
             log_stream_arn=logs.arn,
+            last_line=last,
             on_given_up=lambda problem: self._on_given_up(
                 f"The model server of production variant {self.name} failed again and again; "
                 f"at last: {problem}. Please check CloudWatch logs for this endpoint."

@@ -13,6 +13,8 @@ from local.sagemaker.processes import Running
 _PINGS_MISSED = 3
 _FIRST_PING = 0.02
 _SLOWEST_PING = 0.25
+# A FailureReason has 1024 characters.
+_SHOWN_CHARACTERS = 600
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ class ModelServer:
         startup: float,
         log_stream_arn: str,
         on_given_up: Callable[[str], None],
+        last_line: Callable[[], str] = str,
     ) -> None:
         self.port = 0
         self.log_stream_arn = log_stream_arn
@@ -39,6 +42,7 @@ class ModelServer:
         self._limits = limits
         self._startup = startup
         self._on_given_up = on_given_up
+        self._last_line = last_line
         self._ready = False
         self._was_ready = False
         self._problem = ""
@@ -138,7 +142,7 @@ class ModelServer:
                 return 0.0
             began = time.monotonic()
             self._serve(process, port)
-            self._problem = self._problem or f"it ended with exit code {process.exit_code}"
+            self._problem = self._problem or self._ended(process)
             return time.monotonic() - began
         finally:
             if not self._stopping.is_set():
@@ -160,7 +164,7 @@ class ModelServer:
         pause = _FIRST_PING
         while not self._stopping.is_set():
             if process.exited.is_set():
-                return f"it ended with exit code {process.exit_code}"
+                return self._ended(process)
             if time.monotonic() > until:
                 return f"it did not answer in time ({self._startup:g} s)"
             if self._ping(port):
@@ -168,6 +172,12 @@ class ModelServer:
             process.exited.wait(pause)
             pause = min(pause * 1.3, _SLOWEST_PING)
         return "it was stopped"
+
+    def _ended(self, process: Running) -> str:
+        """How a process ended, with the last line that it wrote, which mostly says why."""
+        # An end is told when all of the output was read.
+        line = self._last_line()[:_SHOWN_CHARACTERS]
+        return f"it ended with exit code {process.exit_code}" + (f": {line}" if line else "")
 
     def _serve(self, process: Running, port: int) -> None:
         self.port = port
