@@ -61,6 +61,34 @@ def truth(sample: Sample, settings: Mapping[str, Any]) -> Rows:
     return of_numbers(sample.label, sample.place, limits)
 
 
+def decoded(sample: Sample, settings: Mapping[str, Any]) -> tuple[Any, Rows]:
+    """The image of a sample, upright, and its objects.
+
+    Raises:
+        FormatError: The annotation is wrong, or of an image of another size.
+    """
+    image = pixels.loaded(sample.image, sample.place)
+    if isinstance(sample.label, bytes):
+        check_size(sample.label, f"{sample.place}: the annotation", image.size)
+    return image, truth(sample, settings)
+
+
+def check_size(body: bytes, where: str, size: tuple[int, int]) -> None:
+    """Refuse an annotation whose `image_size` is not that of its image as it is shown."""
+    told = json_of(body, where)
+    try:
+        own = told["image_size"][0]
+        width, height = own["width"], own["height"]
+    except (KeyError, IndexError, TypeError):
+        # `of_json` says what is missing.
+        return
+    if (width, height) != size:
+        raise FormatError(
+            f"{where}: image_size is {width} x {height}, and the image, turned as its EXIF data "
+            f"say, has {size[0]} x {size[1]} pixels"
+        )
+
+
 def annotated(channel: Channel, notes: Channel, limits: Limits) -> list[Callable[[], Sample]]:
     """The images of a channel, each with the JSON file that is of it; all of these are checked."""
     images = {
@@ -89,6 +117,10 @@ def annotated(channel: Channel, notes: Channel, limits: Limits) -> list[Callable
         )
     if not found:
         raise CustomerError(f"No images in channel {channel.name}; .jpg and .png are read")
+
+    for image, path in found.items():
+        size = pixels.size(images[image].read_bytes(), f"{channel.name}/{image}")
+        check_size(path.read_bytes(), notes.title(path), size)
 
     def entry(image: str) -> Callable[[], Sample]:
         # The place is that of the image: what its annotation says was checked.

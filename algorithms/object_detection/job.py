@@ -17,7 +17,7 @@ from algorithms.object_detection.network import Detector
 from algorithms.object_detection.precision import mean_average_precision
 from algorithms.toolkit import deep
 from algorithms.toolkit.errors import CustomerError
-from algorithms.toolkit.images import optimization, pixels, weights
+from algorithms.toolkit.images import optimization, weights
 from algorithms.toolkit.images.progress import Checkpoints, Progress
 from algorithms.toolkit.images.training import (
     Training,
@@ -133,8 +133,8 @@ def _learn(training: Training, samples: Samples, epoch: int) -> int:
     sums, images, number = np.zeros(3), 0, 0
 
     def make(sample: Sample, random: np.random.Generator) -> tuple[Any, Any]:
-        rows = data.truth(sample, settings)
-        return augmentation.varied(pixels.loaded(sample.image, sample.place), rows, side, random)
+        image, rows = data.decoded(sample, settings)
+        return augmentation.varied(image, rows, side, random)
 
     def loss(batch: Sequence[tuple[Any, Any]]) -> tuple[Any, int]:
         nonlocal sums
@@ -187,8 +187,8 @@ def _measure(training: Training, samples: Samples, epoch: int) -> float:
     found, truths = [], []
 
     def make(sample: Sample, _: np.random.Generator) -> tuple[Any, Any]:
-        rows = data.truth(sample, settings)
-        return augmentation.plain(pixels.loaded(sample.image, sample.place), side), rows
+        image, rows = data.decoded(sample, settings)
+        return augmentation.plain(image, side), rows
 
     side, device = int(settings["image_shape"]), module.anchors.device
     size = int(settings["mini_batch_size"])

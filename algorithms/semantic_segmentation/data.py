@@ -24,6 +24,9 @@ Mask = npt.NDArray[np.uint8]
 LABEL_MAP = "label_map"
 # In a table of pixel values: no class is meant by this one.
 _UNKNOWN = 254
+# Where a PNG file tells how many bits a pixel has, and how far apart shades of 2 and 4 bits are.
+_DEPTH_BYTE = 24
+_SHADES = {2: 85, 4: 17}
 _FORMS = '{"scale": "3"} or {"map": {"0": 5, "1": 0}}'
 
 
@@ -91,8 +94,8 @@ def decoded(sample: Sample, table: Mask, num_classes: int) -> tuple[Any, Any]:
     mask = classes(sample.label, f"{sample.place}: the mask", table, num_classes)
     if mask.shape != (image.height, image.width):
         raise FormatError(
-            f"{sample.place}: the image has {image.width} x {image.height} pixels, and its mask "
-            f"{mask.shape[1]} x {mask.shape[0]}"
+            f"{sample.place}: the image, turned as its EXIF data say, has {image.width} x "
+            f"{image.height} pixels, and its mask {mask.shape[1]} x {mask.shape[0]}"
         )
     return image, Image.fromarray(mask)
 
@@ -106,9 +109,12 @@ def classes(body: bytes, where: str, table: Mask, num_classes: int) -> Mask:
             "allowed, grey or with a palette"
         )
     try:
-        values = np.array(image, dtype=np.uint8)
+        values = np.array(pixels.upright(image), dtype=np.uint8)
     except (OSError, SyntaxError, ValueError) as error:
         raise FormatError(f"{where}: not a readable image: {error}") from None
+    if image.mode == "L":
+        # PIL makes shades of grey of the numbers of less than 8 bits.
+        values //= _SHADES.get(body[_DEPTH_BYTE], 1)
     found = table[values]
     wrong = (found >= num_classes) & (found != IGNORED)
     if wrong.any():
@@ -143,7 +149,10 @@ def table_of(body: bytes, where: str) -> Mask:
 
     255 is ignored, unless the map gives it a class.
     """
-    document = json_of(body, where, unique=True)
+    try:
+        document = json_of(body, where, unique=True)
+    except FormatError as error:
+        raise FormatError(f"{error}; it must be {_FORMS}") from None
     try:
         return _looked_up(document)
     except (ValueError, TypeError, AttributeError) as error:

@@ -34,6 +34,10 @@ _SIGNATURES = (
     (b"\x80\x05", "a pickle of Python"),
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"\x89PNG", "image/png"),
+    (b"GIF8", "image/gif"),
+    (b"II*\x00", "image/tiff"),
+    (b"MM\x00*", "image/tiff"),
+    (b"BM", "image/bmp"),
     (b"%PDF", "a PDF"),
 )
 _NUMBER = rb"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
@@ -69,6 +73,8 @@ def binary(body: bytes) -> str | None:
             return name
     if body[:4] == b"RIFF" and body[8:12] == b"WEBP":
         return "image/webp"
+    if body[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
+        return "image/heic or image/avif"
     if _is_wide(body):
         return "text in UTF-16; UTF-8 is needed"
     return None

@@ -300,15 +300,16 @@ def test_an_annotation_without_image_and_an_image_without_annotation_are_told(
     def note(file: str) -> bytes:
         return json.dumps({**EXAMPLE, "file": file}).encode()
 
-    images = folder(tmp_path, "train", ("some/a.jpg", b"x"), ("b.png", b"y"), ("c.txt", b"z"))
+    x, y = (pixels.encoded(np.full((400, 500, 3), shade, np.uint8)) for shade in (0, 255))
+    images = folder(tmp_path, "train", ("some/a.jpg", x), ("b.png", y), ("c.txt", b"z"))
     notes = folder(tmp_path, "train_annotation", ("a.json", note("some/a.jpg")))
     with pytest.raises(FormatError, match=r"train/b\.png: no JSON file of channel train_annota"):
         data.annotated(images, notes, LIMITS)
     notes = folder(tmp_path, "train_annotation", ("b.json", note("b.png")))
     found = [entry() for entry in data.annotated(images, notes, LIMITS)]
     assert [(each.image, each.place) for each in found] == [
-        (b"y", "train/b.png"),
-        (b"x", "train/some/a.jpg"),
+        (y, "train/b.png"),
+        (x, "train/some/a.jpg"),
     ]
     notes = folder(tmp_path, "train_annotation", ("c.json", note("d.jpg")))
     with pytest.raises(FormatError, match=r"train_annotation/c\.json: 'file' is 'd\.jpg', and ch"):

@@ -58,7 +58,7 @@ def test_a_label_map_says_which_class_a_value_means() -> None:
     ids=["no-json", "list", "empty", "zero", "both", "beyond"],
 )
 def test_a_label_map_that_cannot_be_is_told(body: bytes) -> None:
-    with pytest.raises(FormatError, match=r"label_map/train_label_map\.json: must be .*scale"):
+    with pytest.raises(FormatError, match=r"label_map/train_label_map\.json: .*must be .*scale"):
         data.table_of(body, "label_map/train_label_map.json")
 
 
