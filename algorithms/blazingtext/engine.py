@@ -67,9 +67,12 @@ class Trained:
         words, counts = handle.getVocab("strict")
         self.words: list[str] = words
         self.counts: npt.NDArray[np.int64] = np.asarray(counts, dtype=np.int64)
-        # Views of the library's memory: both lie as long as the model does.
-        self.inputs: Matrix = np.asarray(handle.getInputMatrix())
-        self.outputs: Matrix = np.asarray(handle.getOutputMatrix())
+        # Views of the library's memory: both lie as long as the model does. A quantized model has
+        # none to show, and predicts without.
+        nothing = np.empty((0, self.args.dim), dtype=np.float32)
+        quantized = handle.isQuant()
+        self.inputs: Matrix = nothing if quantized else np.asarray(handle.getInputMatrix())
+        self.outputs: Matrix = nothing if quantized else np.asarray(handle.getOutputMatrix())
 
     @property
     def supervised(self) -> bool:
@@ -169,9 +172,15 @@ def load(path: Path) -> Trained:
     handle = _pybind.fasttext()
     try:
         handle.loadModel(str(path))
-        return Trained(handle)
+        model = Trained(handle)
     except (ValueError, RuntimeError, MemoryError) as error:
         raise CustomerError(f"{path.name} is not a binary model of fastText: {error}") from None
+    if not model.supervised and not len(model.inputs):
+        raise CustomerError(
+            f"{path.name} holds quantized vectors of words, which are not supported; fastText "
+            "quantizes classifiers alone"
+        )
+    return model
 
 
 def _usable(model: Trained, settings: Settings) -> Trained:

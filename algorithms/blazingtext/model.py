@@ -16,7 +16,7 @@ from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats.table import FormatError
 from algorithms.toolkit.formats.text import json_lines, json_of
 
-_FILES = ("model.bin", "vectors.bin")
+_FILES = ("model.bin", "vectors.bin", "model.ftz")
 
 
 def read(folder: Path) -> TextModel:
@@ -29,7 +29,7 @@ def read(folder: Path) -> TextModel:
         if (folder / name).is_file():
             return TextModel(engine.load(folder / name))
     found = ", ".join(sorted(path.name for path in folder.glob("*"))) or "nothing"
-    raise CustomerError(f"the model has neither {' nor '.join(_FILES)}; it holds {found}")
+    raise CustomerError(f"the model has neither {' nor '.join(_FILES[:2])}; it holds {found}")
 
 
 class TextModel:

@@ -69,8 +69,9 @@ def resolve_image(uri: str) -> str | None:
     # A repository's name holds the algorithm's, so that one file is read here, and not all.
     for name in names():
         if name in repository:
-            image = algorithm(name).image
-            accounts = registry.registries().accounts[image.registry]
-            if image.repository == repository and accounts.get(region) == account:
-                return name
+            entry = algorithm(name)
+            for image in (entry.image, *entry.former_images):
+                accounts = registry.registries().accounts[image.registry]
+                if image.repository == repository and accounts.get(region) == account:
+                    return name
     return None

@@ -140,6 +140,9 @@ class Algorithm(Entry):
     title: str
     summary: str
     image: Image
+    former_images: tuple[Image, ...] = ()
+    """Those of other repositories, under which AWS still has older releases."""
+
     input_modes: tuple[InputMode, ...]
     channels: tuple[Channel, ...]
     hyperparameters: tuple[Hyperparameter, ...]

@@ -77,6 +77,9 @@ class Kind(Entry):
     values: tuple[Scalar, ...] = ()
     pattern: str | None = None
     example: str | None = None
+    grammar: str | None = None
+    """What `pattern` allows, in words that follow `must be`."""
+
     form: Literal["json", "comma", "tuple"] | None = None
     items: "Kind | None" = None
 
@@ -89,6 +92,8 @@ class Kind(Entry):
             raise ValueError("a list, and only a list, has form and items")
         if self.type == "categorical" and not self.values:
             raise ValueError("a categorical needs values")
+        if self.pattern is not None and self.grammar is None:
+            raise ValueError("a pattern needs a grammar, which says in words what it allows")
         return self
 
     @property
@@ -103,10 +108,13 @@ class Kind(Entry):
                 form = {"json": "a JSON list", "comma": "a comma-separated list"}
                 return f"{form.get(self.form or '', 'a tuple')}{example}, each {self.items.allowed}"
             case "categorical" | "text":
+                words = f"{self.grammar}," if self.grammar and self.example else self.grammar
+                words = words or "text"
+                words += f" such as {self.example}" if self.example else ""
                 if self.values:
-                    also = f", or such as {self.example}" if self.example else ""
+                    also = f", or {words}" if self.grammar or self.example else ""
                     return f"one of {', '.join(map(text, self.values))}{also}"
-                return f"text such as {self.example}" if self.example else "text"
+                return words
             case _:
                 words = "an integer" if self.type == "integer" else "a number"
                 if self.values:

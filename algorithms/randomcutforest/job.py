@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
     from algorithms.toolkit.job import Channel, Job
 
+# A cut needs two rows to lie between.
+LEAST_ROWS = 2
+# What the catalogue allows at least.
+LEAST_TREES = 50
 _ALLOWED = (content.RECORDIO, content.CSV)
 _TRAIN = Form(allowed=_ALLOWED, label_size=0)
 _TEST = Form(allowed=_ALLOWED, label_size=1)
@@ -63,10 +67,16 @@ def _samples(job: Job, peers: Peers) -> FloatArray:
     counts = [int(part["rows"]) for part in peers.gather({"rows": np.array(sample.seen)})]
     records = sum(counts)
     each = rows_per_tree(records, trees, wanted)
-    if not each:
+    if wanted < LEAST_ROWS:
         raise CustomerError(
-            f"num_trees is {trees}, but the train channel has only {records} records; each tree "
-            "needs at least one of its own"
+            f"num_samples_per_tree is {wanted}, and a tree of one row scores every record alike; "
+            f"set it to {LEAST_ROWS} or more"
+        )
+    if each < LEAST_ROWS:
+        raise CustomerError(
+            f"num_trees is {trees}, but the train channel has only {records} records, and a tree "
+            f"of fewer than {LEAST_ROWS} rows of its own scores every record alike; give "
+            f"{LEAST_ROWS * trees} records or more{_fewer(records)}"
         )
     log.info("%d records, of which each of %d trees gets %d", records, trees, each)
     if each < wanted:
@@ -79,6 +89,12 @@ def _samples(job: Job, peers: Peers) -> FloatArray:
     rows = np.concatenate([part["rows"] for part in peers.gather({"rows": chosen.dense()})])
     shared: FloatArray = rows[random.permutation(len(rows))].reshape(trees, each, width)
     return shared
+
+
+def _fewer(records: int) -> str:
+    """Advice to have fewer trees, where so few are allowed."""
+    trees = records // LEAST_ROWS
+    return f", or set num_trees to {trees} or less" if trees >= LEAST_TREES else ""
 
 
 def _tables(channel: Channel, form: Form, width: int) -> Iterator[Table]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from algorithms.toolkit import content
 from algorithms.toolkit.algorithm import Model, Responder, module
+from algorithms.toolkit.content import ContentType
 from algorithms.toolkit.errors import AlgorithmError, CustomerError
 from algorithms.toolkit.formats.table import FormatError
 from algorithms.toolkit.invocations import Refusal, invoke
@@ -39,6 +40,7 @@ DRAINED_PAYLOADS = 10
 
 log = logging.getLogger("algorithms")
 
+_ACCEPT = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"
 _TEXT = [("content-type", "text/plain; charset=utf-8")]
 
 
@@ -49,6 +51,23 @@ def payload_limit(environment: Mapping[str, str]) -> int:
     return megabytes * 1024 * 1024
 
 
+def default_accept(model: Model | Responder, environment: Mapping[str, str]) -> str | None:
+    """What requests that name no form of answer get, where the model's owner has set it.
+
+    Raises:
+        CustomerError: The model has no such answers.
+    """
+    text = environment.get(_ACCEPT, "").strip()
+    if not text:
+        return None
+    if ContentType.parse(text).name not in model.answers:
+        raise CustomerError(
+            f"{_ACCEPT} is {text!r}, which this model does not answer; {', '.join(model.answers)} "
+            "are supported"
+        )
+    return text
+
+
 class Server:
     """An application for Granian, around one model."""
 
@@ -56,6 +75,7 @@ class Server:
         self._model = model
         self._limit = payload_limit(environment)
         self._batch = environment.get("SAGEMAKER_BATCH", "").lower() == "true"
+        self._accept = default_accept(model, environment)
         self._executor = ThreadPoolExecutor(max_workers=1)
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
@@ -86,7 +106,7 @@ class Server:
                 self._model,
                 body,
                 headers.get("content-type"),
-                headers.get("accept"),
+                self._accepted(headers.get("accept")),
                 batch=self._batch,
             )
             if len(body) <= INLINE_BYTES and not getattr(self._model, "slow", False):
@@ -101,6 +121,12 @@ class Server:
         raise Refusal(
             404, f"{path} is not served; /ping, /invocations and /execution-parameters are"
         )
+
+    def _accepted(self, accept: str | None) -> str | None:
+        """The Accept header of a request, or what is meant where it leaves that open."""
+        if self._accept is not None and (not accept or accept.split(";")[0].strip() == "*/*"):
+            return self._accept
+        return accept
 
     async def _body(self, scope: Scope, protocol: HTTPProtocol) -> bytes:
         length = scope.headers.get("content-length")
@@ -198,7 +224,7 @@ def run(name: str) -> int:
     try:
         port = int(os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080"))
         workers = int(os.environ.get("MODEL_SERVER_WORKERS") or os.cpu_count() or 1)
-        _model(name, folder)
+        default_accept(_model(name, folder), os.environ)
         _refuse_taken(address, port)
     except (AlgorithmError, CustomerError, FormatError, OSError, ValueError) as error:
         log.error("Unable to start the model server: %s", error)  # noqa: TRY400 one sentence, no traceback

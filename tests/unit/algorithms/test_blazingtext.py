@@ -574,6 +574,25 @@ def test_a_stop_ends_training_while_the_library_is_at_it(new_job: NewJob) -> Non
     assert not [*job.model.glob("*")]
 
 
+@pytest.mark.parametrize("name", ["model.bin", "model.ftz"])
+def test_a_quantized_classifier_answers_with_the_probabilities_of_the_library(
+    name: str, tmp_path: Path
+) -> None:
+    words = [f"word{number}" for number in range(300)]
+    text = "".join(f"__label__{i % 3} {' '.join(words[i::7])}\n" for i in range(60)).encode()
+    model = direct(tmp_path, text, supervised=True, dim=8, minCount=1, epoch=20, lr=1.0)
+    model.quantize(input=str(tmp_path / "direct.txt"), qnorm=False, retrain=False)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    model.save_model(str(folder / name))
+    body = json.dumps({"instances": ["word0 word7"], "configuration": {"k": 3}}).encode()
+    (found,) = json.loads(invoke(load(folder), body, "application/json", None, batch=False)[2])
+    labels, chances = model.predict("word0 word7", k=3)
+    assert found["label"] == list(labels)
+    np.testing.assert_allclose(found["prob"], np.minimum(chances, 1), atol=1e-6)
+    assert len(set(found["prob"])) == 3
+
+
 def test_a_foreign_artifact_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CustomerError, match=r"neither model\.bin nor vectors\.bin; it holds noth"):
         load(tmp_path)

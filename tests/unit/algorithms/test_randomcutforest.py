@@ -114,7 +114,6 @@ def test_measures_follow_their_definitions() -> None:
     [
         (2000, {"num_trees": 50, "num_samples_per_tree": 16}, (50, 16, 3)),
         (2000, {"num_trees": 60, "num_samples_per_tree": 2}, (60, 2, 3)),
-        (2000, {"num_trees": 60, "num_samples_per_tree": 1}, (60, 1, 3)),
         (4032, {"num_trees": 50, "num_samples_per_tree": 512}, (50, 80, 3)),
     ],
 )
@@ -129,6 +128,14 @@ def test_each_tree_has_rows_of_its_own_as_far_as_they_go_round(
     assert len(drawn) == shape[0] * shape[1]
     assert drawn <= {tuple(row) for row in rows.tolist()}
     assert ("enough for 80 a tree" in job.log) == (shape[1] == 80)
+
+
+def test_trees_of_two_rows_tell_an_outlier(new_job: NewJob) -> None:
+    job = trained(new_job, usual(100), num_trees=50)
+    inside, outside = module.load(job.model).predict(
+        Table(np.array([[0, 0, 0], [99, 99, 99]], dtype=np.float32))
+    )
+    assert outside["score"] > inside["score"]
 
 
 def test_rows_are_drawn_from_the_whole_of_the_channel(new_job: NewJob) -> None:
@@ -198,6 +205,13 @@ def test_no_more_of_a_channel_is_held_than_the_trees_can_need(
     [
         ({"feature_dim": 2}, b"1,2,3\n", "feature_dim is 2, but train/a.csv, record 1 of channel"),
         ({}, b"1,2,3\n" * 49, "num_trees is 50, but the train channel has only 49 records"),
+        ({}, b"1,2,3\n" * 99, "a tree of fewer than 2 rows of its own scores every record alike"),
+        (
+            {"num_trees": 100},
+            b"1,2,3\n" * 150,
+            "give 200 records or more, or set num_trees to 75 or less",
+        ),
+        ({"num_samples_per_tree": 1}, b"1,2,3\n" * 200, "set it to 2 or more"),
         ({}, b"1,2,3\n4,x,6\n", "train/a.csv, line 2, column 2: 'x' is not a number"),
         ({}, b"1,2,3\n4,,6\n", "train/a.csv, line 2, column 2: empty"),
         ({}, b"1,2,3\n4,inf,6\n", "train/a.csv, line 2, column 2: inf is not a finite number"),

@@ -19,6 +19,7 @@ from scipy.sparse import csr_matrix
 
 from algorithms import kmeans
 from algorithms.toolkit import available
+from algorithms.toolkit import serving as serving_module
 from algorithms.toolkit.formats import recordio
 from algorithms.toolkit.formats.record import record_class
 from algorithms.toolkit.formats.table import Table
@@ -234,6 +235,37 @@ def test_tells_a_transform_job_how_to_send(server: Server) -> None:
         "BatchStrategy": "MULTI_RECORD",
         "MaxPayloadInMB": 6,
     }
+
+
+def asked(server: serving_module.Server, accept: str | None) -> str:
+    """What a request with this Accept header asks the model for."""
+    return server._accepted(accept) or ""
+
+
+@pytest.mark.parametrize(
+    ("accept", "answered"),
+    [
+        (None, "text/csv; x=1"),
+        ("", "text/csv; x=1"),
+        ("*/*", "text/csv; x=1"),
+        ("*/*;q=0.8", "text/csv; x=1"),
+        ("application/json", "application/json"),
+    ],
+)
+def test_the_owner_of_a_model_says_what_a_request_gets_that_leaves_it_open(
+    accept: str | None, answered: str
+) -> None:
+    environment = {"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "text/csv; x=1"}
+    model = kmeans.Model(CENTERS)
+    assert asked(serving_module.Server(model, environment), accept) == answered
+    assert asked(serving_module.Server(model, {}), accept) == (accept or "")
+
+
+def test_a_default_answer_that_a_model_does_not_give_ends_the_server(tmp_path: Path) -> None:
+    base = kmeans_model(tmp_path)
+    with serving("kmeans", base, SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT="application/xml") as server:
+        assert server.process.wait(60) == 1
+    assert "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is 'application/xml', which" in server.log
 
 
 def test_a_transform_job_may_set_its_own_limit() -> None:

@@ -10,6 +10,9 @@ from algorithms.catalog import HyperparameterError, algorithm, names
 XGBOOST = {"num_round": "5"}
 KMEANS = {"feature_dim": "64", "k": "10"}
 LINEAR = {"predictor_type": "regressor"}
+FREQUENCY = (
+    "a whole number from 1, which may be left out, and M, W, D, H or min, such as D or 15min"
+)
 NTM = {"feature_dim": "2000", "num_topics": "20"}
 
 
@@ -125,8 +128,20 @@ def test_lists_come_in_the_form_that_their_container_takes(
         ("linear-learner", {"momentum": "1"}, "auto, or a number of at least 0 and below 1."),
         ("seq2seq", {"rnn_num_hidden": "513"}, "an integer of at least 2, a multiple of 2."),
         ("image-classification", {"num_layers": "19"}, "an integer of 18, 34, 50, 101, 152, 200"),
-        ("deepar", {"time_freq": "5x"}, "time_freq is '5x'; it must be text such as 5min."),
-        ("object2vec", {"enc0_vocab_file": "../vocab"}, "it must be empty, or text such as vocab"),
+        ("deepar", {"time_freq": "5x"}, f"time_freq is '5x'; it must be {FREQUENCY}."),
+        ("deepar", {"time_freq": "MS"}, f"time_freq is 'MS'; it must be {FREQUENCY}."),
+        ("deepar", {"time_freq": "h"}, f"time_freq is 'h'; it must be {FREQUENCY}."),
+        ("deepar", {"time_freq": "5T"}, f"time_freq is '5T'; it must be {FREQUENCY}."),
+        ("deepar", {"time_freq": "W-MON"}, f"time_freq is 'W-MON'; it must be {FREQUENCY}."),
+        ("deepar", {"time_freq": "30s"}, f"time_freq is '30s'; it must be {FREQUENCY}."),
+        ("deepar", {"time_freq": "0D"}, f"time_freq is '0D'; it must be {FREQUENCY}."),
+        ("xgboost", {"eval_metric": "error@"}, "or error@ and a threshold, or ndcg or map with @"),
+        (
+            "object2vec",
+            {"enc0_vocab_file": "../vocab"},
+            "it must be empty, or a file name of letters, digits, points and underscores, such as "
+            "vocab.json",
+        ),
     ],
 )
 def test_a_bad_value_is_shown_with_what_is_allowed(

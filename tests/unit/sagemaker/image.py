@@ -126,6 +126,7 @@ class Server(ThreadingHTTPServer):
 def serve() -> None:
     print("serving", flush=True)
     if (BASE / "model" / "broken").exists():
+        print("the model is broken\n", flush=True)
         sys.exit(7)
     if (BASE / "model" / "asleep").exists():
         print("asleep", flush=True)

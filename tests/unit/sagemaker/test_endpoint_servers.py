@@ -102,7 +102,8 @@ def test_a_server_that_does_not_answer_its_ping_fails_the_endpoint(
         "The primary container for production variant AllTraffic did not pass the ping health "
         "check. Please check CloudWatch logs for this endpoint."
     )
-    assert ("exit code 7" if file == "broken" else "in time (1 s)") in shown["FailureReason"]
+    wanted = "exit code 7: the model is broken" if file == "broken" else "in time (1 s)"
+    assert wanted in shown["FailureReason"]
 
 
 def _hostile(kind: str) -> bytes:
