@@ -16,6 +16,7 @@ from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats.table import FormatError
 from algorithms.toolkit.formats.text import json_lines, json_of
 
+_INSTANCES, _LINE = '{"instances": ["some words"]}', '{"source": "some words"}'
 _FILES = ("model.bin", "vectors.bin", "model.ftz")
 
 
@@ -50,7 +51,7 @@ class TextModel:
     def respond(self, request: Request) -> bytes:
         """One object for each instance: the vector of a word, or labels with probabilities."""
         lines = request.content_type.name == content.JSON_LINES
-        asked = _lines(request.body) if lines else _instances(request.body)
+        asked = _lines(request.body) if lines else self._instances(request.body)
         if self._model.supervised:
             found = [self._labels(text, k, where, lines=lines) for text, k, where in asked]
         else:
@@ -59,6 +60,22 @@ class TextModel:
         if request.accept.name == content.JSON:
             return orjson.dumps(found, option=option)
         return b"".join(orjson.dumps(each, option=option) + b"\n" for each in found)
+
+    def _instances(self, body: bytes) -> list[tuple[str, Any, str]]:
+        document = json_of(body, "payload")
+        instances = document.get("instances") if isinstance(document, dict) else None
+        if not isinstance(instances, list) or not instances:
+            raise FormatError(f"payload: must be {_INSTANCES} with at least one text")
+        settings = document.get("configuration", {})
+        if not isinstance(settings, dict):
+            # Vectors of words are given as they are.
+            example = ' such as {"k": 1}' if self._model.supervised else ""
+            raise FormatError(f"payload: configuration must be an object{example}")
+        return [
+            (_text(one, where), settings.get("k"), where)
+            for number, one in enumerate(instances, 1)
+            for where in (f"payload, instance {number}",)
+        ]
 
     def _labels(self, text: str, k: Any, where: str, *, lines: bool) -> dict[str, Any]:
         k = 1 if k is None else k
@@ -78,26 +95,11 @@ class TextModel:
         return {"vector": vector, "word": word}
 
 
-def _instances(body: bytes) -> list[tuple[str, Any, str]]:
-    document = json_of(body, "payload")
-    instances = document.get("instances") if isinstance(document, dict) else None
-    if not isinstance(instances, list) or not instances:
-        raise FormatError('payload: must be {"instances": ["...", ...]} with at least one text')
-    settings = document.get("configuration", {})
-    if not isinstance(settings, dict):
-        raise FormatError('payload: configuration must be an object such as {"k": 1}')
-    return [
-        (_text(one, where), settings.get("k"), where)
-        for number, one in enumerate(instances, 1)
-        for where in (f"payload, instance {number}",)
-    ]
-
-
 def _lines(body: bytes) -> list[tuple[str, Any, str]]:
     found = []
     for where, document in json_lines(body, "payload"):
         if not isinstance(document, dict) or "source" not in document:
-            raise FormatError(f'{where}: must be {{"source": "..."}}, with k where it is asked')
+            raise FormatError(f"{where}: must be an object such as {_LINE}")
         found.append((_text(document["source"], where), document.get("k"), where))
     if not found:
         raise FormatError("payload: holds no line")

@@ -25,7 +25,7 @@ FORMAT, FORMAT_VERSION = "sagemaker-platform/object2vec", 1
 # One table, where both encoders share it, is written once.
 _FIRST_TABLE, _SECOND_TABLE = (f"encoders.{number}.table.weight" for number in (0, 1))
 LONGEST = 5000
-_INSTANCE = '{"in0": [6], "in1": [7]}'
+_INSTANCE = '{"in0": [0, 1], "in1": [1]}'
 _INSTANCES = f'{{"instances": [{_INSTANCE}]}}'
 _LENGTHS = "infer_max_seqlens"
 _MODE, _MODES = "INFERENCE_PREFERRED_MODE", ("classification", "embedding")

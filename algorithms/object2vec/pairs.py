@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SIDES = ("in0", "in1")
 # What is looked at to tell what a file is.
 _HEAD = 4096
-_EXAMPLE = '{"label": 1, "in0": [6], "in1": [7]}'
+_EXAMPLE = '{"label": 1, "in0": [0, 1], "in1": [1]}'
 
 Numbers = npt.NDArray[np.int64]
 

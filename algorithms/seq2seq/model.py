@@ -34,8 +34,8 @@ _SLACK = 1.2
 # So many sentences are written at a time.
 _ROWS = 64
 _FORMS = {
-    "instance": '{"data": "words ..."}, with or without '
-    '"configuration": {"attention_matrix": "true"}',
+    "instance": '{"data": "words ..."}, or '
+    '{"data": "words ...", "configuration": {"attention_matrix": "true"}}',
     "line": '{"source": "words ..."}',
 }
 

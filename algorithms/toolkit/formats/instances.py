@@ -67,7 +67,7 @@ def _numbers(values: list[Any], where: str) -> Any:
 def _spread(values: Any, keys: Any, shape: Any, where: str) -> Any:
     if not isinstance(shape, list) or len(shape) != 1 or type(shape[0]) is not int or shape[0] < 1:
         raise FormatError(
-            f"{where}: a sparse instance needs a shape of one dimension, such as [100]"
+            f"{where}: a sparse instance needs a shape of one dimension, the number of features"
         )
     # One short body must not claim gigabytes of zeros.
     if shape[0] > 10_000_000:

@@ -156,6 +156,8 @@ def _sparse(body: bytes, name: str, before: int, known: int | None) -> Table | N
     # Without any key or shape it may be one of another kind.
     if not (shape or len(keys)):
         return None
+    if not shape and columns.max() > _LARGEST_KEY:
+        return None
     rows, width = len(counts) - 1, shape[0] if shape else known or int(columns.max()) + 1
     if not rows or (labels and len(labels) != rows) or (len(keys) and columns.max() >= width):
         return None

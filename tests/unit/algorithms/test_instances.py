@@ -41,7 +41,7 @@ def test_reads_one_instance_a_line() -> None:
         ),
         (
             b'{"instances": [{"data": {"features": {"keys": [0], "values": [1]}}}]}',
-            "needs a shape",
+            "needs a shape of one dimension",
         ),
         (
             b'{"instances": [{"data": {"features": '
