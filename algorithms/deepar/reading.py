@@ -7,7 +7,7 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -25,6 +25,8 @@ _ANY = {"auto"}
 _ROWS = 64
 # What is looked at to tell what a file is.
 _HEAD = 4096
+# A series of 4 million numbers.
+_LINE_BYTES = 64 << 20
 
 
 def read(channel: Channel, wanted: Wanted) -> list[Series]:
@@ -101,11 +103,25 @@ def _json(path: Path, title: str, wanted: Wanted) -> Iterator[Series]:
         if not packed:
             refuse_binary(head, title)
         raw.seek(0)
-        file: Iterable[bytes] = gzip.open(raw) if packed else raw  # noqa: SIM115 raw is closed
+        # raw is closed, and it is no file of its own.
+        file: BinaryIO | gzip.GzipFile = gzip.open(raw) if packed else raw  # noqa: SIM115
         try:
-            yield from lines(file, f"{title}, ", wanted)
+            yield from lines(_bounded(file, title), f"{title}, ", wanted)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise FormatError(f"{title}: not a readable gzip file: {error}") from None
+
+
+def _bounded(file: BinaryIO | gzip.GzipFile, title: str) -> Iterator[bytes]:
+    """Lines, none of them longer than memory is there for: 1,000 bytes of gzip may be 1 MB."""
+    number = 0
+    while line := file.readline(_LINE_BYTES + 1):
+        number += 1
+        if len(line) > _LINE_BYTES:
+            raise FormatError(
+                f"{title}, line {number}: has more than {_LINE_BYTES:,} bytes, the most that a "
+                "time series may have"
+            )
+        yield line
 
 
 def _parquet(path: Path, title: str, wanted: Wanted) -> Iterator[Series]:

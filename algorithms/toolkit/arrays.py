@@ -30,11 +30,12 @@ def load(path: Path, kind: str, version: int, title: str) -> dict[str, Any]:
         )
         raise CustomerError(f"the model has no file {path.name}; it holds {found}{hint}")
     try:
+        _check_size(path)
         with np.load(path, allow_pickle=False) as archive:
             found_kind, found_version = str(archive["format"]), int(archive["format_version"])
             known = (found_kind, found_version) == (kind, version)
             parts = {name: archive[name] for name in archive.files} if known else {}
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, OSError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise CustomerError(f"{path.name} is not a {title} model of this image: {error}") from None
     if found_kind != kind:
         raise CustomerError(f"{path.name} holds {found_kind}, where {kind} is expected")
@@ -44,3 +45,12 @@ def load(path: Path, kind: str, version: int, title: str) -> dict[str, Any]:
             "Serve it with the image that trained it, or a newer one"
         )
     return parts
+
+
+def _check_size(path: Path) -> None:
+    """Refuse a zip that unpacks to more than the file itself: `save` compresses nothing."""
+    with zipfile.ZipFile(path) as packed:
+        unpacked = sum(member.file_size for member in packed.infolist())
+    size = path.stat().st_size
+    if unpacked > size:
+        raise ValueError(f"it unpacks to {unpacked:,} bytes from {size:,}, and is to be stored")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from algorithms.toolkit import archives
 from algorithms.toolkit.errors import CustomerError
 
 if TYPE_CHECKING:
@@ -50,22 +50,15 @@ def earlier(job: Job, name: str) -> Iterator[Path | None]:
 def _member(archive: Path, title: str, name: str, folder: Path) -> Path:
     """One file of an archive, the only thing of it that is unpacked."""
     try:
-        with tarfile.open(archive, "r:gz") as tar:
-            names = []
-            for member in tar:
-                names.append(member.name)
-                if member.isfile() and member.name.removeprefix("./") == name:
-                    body = tar.extractfile(member)
-                    if body is not None:
-                        with (folder / name).open("wb") as file:
-                            while part := body.read(1 << 20):
-                                file.write(part)
-                        return folder / name
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise CustomerError(f"{title} is not a gzipped tar archive: {error}") from None
-    raise CustomerError(
-        f"{title} has no file {name}, which this image makes; it holds {', '.join(names)}"
-    )
+        found = archives.extract_one(archive, name, folder)
+    except archives.ArchiveError as error:
+        raise CustomerError(f"{title} is not a gzipped tar archive of a model: {error}") from None
+    if found is None:
+        held = ", ".join(archives.names(archive))
+        raise CustomerError(
+            f"{title} has no file {name}, which this image makes; it holds {held or 'nothing'}"
+        )
+    return found
 
 
 def must_match(settings: Mapping[str, Any], found: Mapping[str, Any], names: Any) -> None:

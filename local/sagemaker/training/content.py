@@ -1,18 +1,17 @@
 """What flows through the pipe of a channel: objects one after another, unpacked and wrapped."""
 
 import struct
-import zlib
 from collections.abc import Generator, Iterable, Iterator
 from tempfile import TemporaryFile
 
+from algorithms.toolkit import archives
+from algorithms.toolkit.tar import TarError
 from local.sagemaker import s3
 from local.sagemaker.training.objects import Object
 
 CHUNK = 1 << 20
 _MAGIC = 0xCED7230A
 _LENGTH = (1 << 29) - 1
-# Window size and header of zlib: gzip alone.
-_GZIP = 31
 
 
 def stream(
@@ -43,46 +42,38 @@ def gunzip(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
     Raises:
         ValueError: when it is none, or is cut off.
     """
-    decoder = zlib.decompressobj(_GZIP)
-    begun = False
     try:
-        for chunk in chunks:
-            data = chunk
-            while data:
-                if decoder.eof:
-                    # Zeros may fill up what follows the last member.
-                    data = data.lstrip(b"\0")
-                    decoder, begun = zlib.decompressobj(_GZIP), False
-                    continue
-                begun = True
-                if piece := decoder.decompress(data, CHUNK):
-                    yield piece
-                data = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
-        if piece := decoder.flush():
-            yield piece
-    except zlib.error as error:
-        raise ValueError(f"{name} has CompressionType Gzip, but is no gzip: {error}.") from None
-    if begun and not decoder.eof:
-        raise ValueError(f"{name} has CompressionType Gzip, but ends in the middle of it.")
+        yield from archives.gunzip(chunks)
+    except TarError as error:
+        reason = str(error).removeprefix("it ")
+        raise ValueError(f"{name} has CompressionType Gzip, but {reason}.") from None
 
 
 def _measured(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
     """Wrap what is of unknown length: by way of the disk, since the length comes first."""
     with TemporaryFile() as file:
+        length = 0
         for chunk in chunks:
+            length += len(chunk)
+            if length > _LENGTH:
+                # Before the disk fills up with what no record can hold.
+                raise ValueError(_too_long(name, f"more than {_LENGTH}"))
             file.write(chunk)
-        length = file.tell()
         file.seek(0)
         yield from _record(length, iter(lambda: file.read(CHUNK), b""), name)
 
 
 def _record(length: int, chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
     if length > _LENGTH:
-        raise ValueError(
-            f"{name} has {length} bytes, more than the {_LENGTH} that a RecordIO record holds: "
-            "split it, or leave RecordWrapperType out."
-        )
+        raise ValueError(_too_long(name, str(length)))
     yield struct.pack("<II", _MAGIC, length)
     yield from chunks
     if length % 4:
         yield bytes(-length % 4)
+
+
+def _too_long(name: str, length: str) -> str:
+    return (
+        f"{name} has {length} bytes, more than the {_LENGTH} that a RecordIO record holds: "
+        "split it, or leave RecordWrapperType out."
+    )
