@@ -117,7 +117,7 @@ def extract_one(archive: Path, name: str, folder: Path, limits: Limits = LIMITS)
 
 def names(archive: Path, at_most: int = 20) -> list[str]:
     """The names of the first members of a .tar.gz, for a message."""
-    found = []
+    found: list[str] = []
     try:
         with _opened(archive) as reader:
             for member, _ in members(reader):
@@ -338,24 +338,22 @@ def check_zip(body: bytes, limits: Limits = LIMITS) -> None:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(body)) as packed:
-            found = packed.infolist()
-            if len(found) > limits.members:
-                raise ArchiveError(
-                    f"it has {len(found):,} members; {limits.members:,} are allowed"
-                )
-            total = sum(member.file_size for member in found)
-            if total > limits.volume:
-                raise ArchiveError(
-                    f"it unpacks to {total:,} bytes; {limits.volume:,} are allowed"
-                )
-            for member in found:
-                checked_path(member.filename)
-                if member.flag_bits & 1:
-                    raise ArchiveError(f"its member {member.filename[:80]!r} is encrypted")
-                with packed.open(member) as content:
-                    while content.read(CHUNK):
-                        pass
-    except ArchiveError:
-        raise
+            _check_members(packed, limits)
     except _ZIP_ERRORS as error:
         raise ArchiveError(f"it is no whole zip ({error})") from error
+
+
+def _check_members(packed: zipfile.ZipFile, limits: Limits) -> None:
+    found = packed.infolist()
+    if len(found) > limits.members:
+        raise ArchiveError(f"it has {len(found):,} members; {limits.members:,} are allowed")
+    total = sum(member.file_size for member in found)
+    if total > limits.volume:
+        raise ArchiveError(f"it unpacks to {total:,} bytes; {limits.volume:,} are allowed")
+    for member in found:
+        checked_path(member.filename)
+        if member.flag_bits & 1:
+            raise ArchiveError(f"its member {member.filename[:80]!r} is encrypted")
+        with packed.open(member) as content:
+            while content.read(CHUNK):
+                pass

@@ -103,9 +103,7 @@ def members(stream: Reader) -> Iterator[tuple[Member, Content]]:
             raise TarError("it ends in the middle")
 
 
-def _member(
-    block: bytes, flag: bytes, size: int, given: Mapping[str, str], number: int
-) -> Member:
+def _member(block: bytes, flag: bytes, size: int, given: Mapping[str, str], number: int) -> Member:
     name = block[:100].split(b"\0")[0]
     prefix = block[345:500].split(b"\0")[0]
     if prefix and block[257:263] == b"ustar\0":
@@ -161,7 +159,7 @@ def _header(stream: Reader, size: int, number: int) -> bytes:
 
 
 def _records(content: bytes, number: int) -> dict[str, str]:
-    """Keywords and values of a pax header: "LENGTH KEYWORD=VALUE\\n" each."""
+    """Keywords and values of a pax header: a line "LENGTH KEYWORD=VALUE" each."""
     found = {}
     while content.strip(b"\0"):
         digits, space, _ = content[:20].partition(b" ")

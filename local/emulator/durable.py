@@ -2,6 +2,7 @@
 
 import json
 import logging
+import uuid
 from collections.abc import Callable, Coroutine, MutableMapping
 from typing import Any
 from xml.sax.saxutils import escape
@@ -52,13 +53,15 @@ def durable(application: Application, keeper: Keeper) -> Application:
         except Refused:
             # What the gate finds in the body, which it reads while this is served.
             raise
-        except Exception as error:
+        except Exception:
             if begun:
                 raise
-            _logger.exception("%s %s", scope["method"], scope["path"])
+            # Its words are for the log: they may name folders of this machine.
+            reference = uuid.uuid4()
+            _logger.exception("%s %s (reference %s)", scope["method"], scope["path"], reference)
             text = (
-                f"The local platform failed at this call ({type(error).__name__}: {error}). "
-                "Call again; smp logs shows where."
+                f"The local platform failed at this call (reference {reference}). "
+                "Call again; smp logs shows where, by this reference."
             )
             await refuse({}, text)
 

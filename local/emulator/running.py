@@ -20,6 +20,7 @@ from local.emulator import (
     accounts,
     autoscaling,
     cloudformation_recovery,
+    connections,
     identity,
     objects,
     recovery,
@@ -57,6 +58,7 @@ def install(service: Any, settings: Settings, tokens: Tokens) -> None:
         encryption,
         evaluator,
         events,
+        function_packages,
         functions,
         log_events,
         managed_policies,
@@ -64,6 +66,7 @@ def install(service: Any, settings: Settings, tokens: Tokens) -> None:
         root,
         request_checks,
         request_context,
+        serialization,
         service_quotas,
         signatures,
         simulation,
@@ -92,11 +95,13 @@ def install(service: Any, settings: Settings, tokens: Tokens) -> None:
     service_quotas.mount(service.service_quotas)
     registry_tokens.install(settings, tokens)
     functions.install(settings)
+    function_packages.install()
     step_functions.install(service)
     events.install()
     cloudformation.install(service)
     # Around every handler that stands now.
     request_checks.install()
+    serialization.install()
 
 
 def serve(settings: Settings, build: Callable[[Settings], Any] | None = None) -> int:
@@ -150,7 +155,7 @@ def _to_stdout() -> logging.Handler:
 
 
 def _listen(settings: Settings) -> socket.socket:
-    listener = socket.socket()
+    listener = connections.listener()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.bind((HOST, settings.port))
@@ -166,10 +171,8 @@ async def _serve(
     listener: socket.socket,
 ) -> None:
     from hypercorn.asyncio import serve as hypercorn_serve
-    from hypercorn.config import Config
 
-    config = Config()
-    config.bind = [f"fd://{listener.detach()}"]
+    config = connections.ListeningConfig(listener)
     config.backlog = _BACKLOG
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1
@@ -194,7 +197,9 @@ async def _serve(
     hosts = Hosts(settings.port, relay_addresses)
     served = gate(durable(front(service, keeper), keeper), hosts, durable(registry, keeper))
     try:
-        await hypercorn_serve(served, config, shutdown_trigger=stopped)
+        await hypercorn_serve(
+            connections.bounded(served), config, shutdown_trigger=stopped
+        )
     finally:
         keeping.cancel()
         with contextlib.suppress(NotWritten):

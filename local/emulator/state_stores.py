@@ -45,6 +45,10 @@ def _in_progress(stack: Any) -> bool:
     return OPERATION in stack or str(stack.get("StackStatus", "")).endswith("_IN_PROGRESS")
 
 
+def _executing(change_set: Any) -> bool:
+    return bool(change_set.get("ExecutionStatus") == "EXECUTE_IN_PROGRESS")
+
+
 def _running(execution: Any) -> bool:
     return bool(execution.get("status") == "RUNNING")
 
@@ -69,6 +73,7 @@ KINDS = {
     "cloudwatch_logs._log_groups": Kind(part="streams", mark=_events),
     "cloudwatch._metrics": Kind(mark=_points, listing_changes=False),
     "cloudformation._stacks": Kind(live=_in_progress),
+    "cloudformation._change_sets": Kind(live=_executing),
     "stepfunctions._executions": Kind(live=_running),
     "stepfunctions._map_runs": Kind(live=_running),
 }

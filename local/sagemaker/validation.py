@@ -50,10 +50,10 @@ def checked(
     ]
     if report.has_errors():
         raise ServiceError("SerializationException", report.generate_report())
-    problems = [*_problems(shape, given, "")]
-    if problems:
-        plural = "s" if len(problems) > 1 else ""
-        raise invalid(f"{len(problems)} validation error{plural} detected: {'; '.join(problems)}")
+    broken = [*problems(shape, given)]
+    if broken:
+        plural = "s" if len(broken) > 1 else ""
+        raise invalid(f"{len(broken)} validation error{plural} detected: {'; '.join(broken)}")
     return cast(dict[str, Any], _plain(given))
 
 
@@ -67,24 +67,28 @@ def _plain(value: object) -> object:
     return value
 
 
-def _problems(
+def problems(
     shape: Shape,
     value: Any,  # noqa: ANN401 (its type was checked against the shape)
-    path: str,
+    path: str = "",
 ) -> Iterator[str]:
+    """What of a shape's constraints a value breaks, each in AWS's words.
+
+    The value has the types that the shape names, and no member that it does not.
+    """
     if isinstance(shape, StructureShape):
         for name in shape.required_members:
             if value.get(name) is None:
                 yield _problem(None, _join(path, name), "Member must not be null")
         for name, item in value.items():
             if item is not None:
-                yield from _problems(shape.members[name], item, _join(path, name))
+                yield from problems(shape.members[name], item, _join(path, name))
         return
     for constraint in _violated(shape, value):
         yield _problem(value, path, constraint)
     if isinstance(shape, ListShape):
         for number, item in enumerate(value, 1):
-            yield from _problems(shape.member, item, f"{path}.{number}.member")
+            yield from problems(shape.member, item, f"{path}.{number}.member")
     elif isinstance(shape, MapShape):
         for key, item in value.items():
             broken = [*_violated(shape.key, key)]

@@ -40,9 +40,11 @@ async def answered(
             {"__type": error.code, "message": error.message},
             {"x-amzn-ErrorType": error.code},
         )
-    except Exception as error:
-        _log.exception("%s", operation)
-        message = f"{type(error).__name__}: {error}"
+    except Exception:
+        # What went wrong in here is for the log, and may name folders of this machine.
+        reference = str(uuid.uuid4())
+        _log.exception("%s (reference %s)", operation, reference)
+        message = f"The local platform failed at this call (reference {reference}); see smp logs."
         return _answer(500, {"__type": "InternalFailure", "message": message})
     return _answer(200, result)
 
@@ -50,8 +52,8 @@ async def answered(
 def _parsed(body: bytes) -> dict[str, Any]:
     try:
         params = json.loads(body or b"{}")
-    except ValueError as error:
-        raise ServiceError("SerializationException", f"The body is no JSON: {error}") from error
+    except (ValueError, RecursionError):
+        raise ServiceError("SerializationException", "The body is no JSON.") from None
     if not isinstance(params, dict):
         raise ServiceError("SerializationException", "The body is no JSON object.")
     return params
