@@ -220,6 +220,8 @@ class Connection(TCPServer):
                 self._head_until = now + HEAD_SECONDS
             await self.protocol.handle(RawData(data))
         await self.protocol.handle(Closed())
+        # Else the connection stays until it would have been idle for too long.
+        await self.idle_task.stop()
 
     def _patience(self, now: float) -> float | None:
         """For how long to wait for more; None for as long as hypercorn does."""

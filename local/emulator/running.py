@@ -62,6 +62,7 @@ def install(service: Any, settings: Settings, tokens: Tokens) -> None:
         functions,
         log_events,
         managed_policies,
+        object_limits,
         registry_tokens,
         root,
         request_checks,
@@ -99,6 +100,7 @@ def install(service: Any, settings: Settings, tokens: Tokens) -> None:
     step_functions.install(service)
     events.install()
     cloudformation.install(service)
+    object_limits.install()
     # Around every handler that stands now.
     request_checks.install()
     serialization.install()

@@ -4,6 +4,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import sqlite3
 import uuid
 from collections import Counter
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 # To be raised with every change of what rows hold or how.
-FORMAT = 1
+FORMAT = 2
+# A file's name in a row leads nowhere but into the folder of these files.
+_BODY_NAME = re.compile(r"[0-9A-Za-z]{1,64}")
 _REMEDY = "Begin anew with smp down and then smp up."
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS stamp (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -133,18 +136,23 @@ class StateFile:
             )
 
     def rows(self) -> Iterator[tuple[RowId, Row]]:
-        """Every row."""
+        """Every row.
+
+        Raises:
+            ValueError: One is none of this version's.
+        """
         query = "SELECT store, key, part, value, bodies FROM rows ORDER BY store, key, part"
-        for store, key, part, value, bodies in self._database.execute(query):
-            yield RowId(store, key, part), Row(value, tuple(json.loads(bodies)))
+        for found in self._database.execute(query):
+            yield _checked(found)
 
     def row(self, row_id: RowId) -> Row | None:
         """One row; None when there is none."""
         found = self._database.execute(
-            "SELECT value, bodies FROM rows WHERE store = ? AND key = ? AND part = ?",
+            "SELECT store, key, part, value, bodies FROM rows "
+            "WHERE store = ? AND key = ? AND part = ?",
             (row_id.store, row_id.key, row_id.part),
         ).fetchone()
-        return Row(found[0], tuple(json.loads(found[1]))) if found else None
+        return _checked(found)[1] if found else None
 
     def write(self, delta: Delta) -> None:
         """Keep a delta.
@@ -207,12 +215,32 @@ class StateFile:
                     (self._bodies / name).unlink(missing_ok=True)
 
     def body(self, name: str) -> bytes:
-        """The content of a file."""
+        """The content of a file.
+
+        Raises:
+            ValueError: The name is none of such a file.
+        """
+        if not _BODY_NAME.fullmatch(name):
+            raise ValueError(f"a row names the file {name[:80]!r}")
         return (self._bodies / name).read_bytes()
 
     def close(self) -> None:
         """Close it; what was written stays."""
         self._database.close()
+
+
+def _checked(found: tuple[Any, ...]) -> tuple[RowId, Row]:
+    """A row as it was read: SQLite lets a column hold a value of any type."""
+    store, key, part, value, bodies = found
+    names = json.loads(bodies)
+    if not (
+        all(isinstance(text, str) for text in (store, key, part))
+        and isinstance(value, bytes)
+        and isinstance(names, list)
+        and all(isinstance(name, str) and _BODY_NAME.fullmatch(name) for name in names)
+    ):
+        raise ValueError(f"a row of {str(store)[:80]} is none of this version's")
+    return RowId(store, key, part), Row(value, tuple(names))
 
 
 def new_body_name() -> str:
@@ -230,7 +258,7 @@ def _stamp() -> list[tuple[str, str]]:
 def _refusing(path: Path) -> Iterator[None]:
     try:
         yield
-    except (sqlite3.Error, ValueError) as error:
+    except (sqlite3.Error, ValueError, TypeError, RecursionError) as error:
         raise StateRefused(
             f"The state in {path} is damaged or not a platform's ({error}). "
             f"Put back a copy, or give it up: {_REMEDY}"

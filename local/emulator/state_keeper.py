@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import sqlite3
 import sys
 import threading
 import time
@@ -77,7 +76,8 @@ class Keeper:
             rows = [*self._file.rows()]
             for name, group in groupby(rows, key=lambda found: found[0].store):
                 self._restore_store(name, [*group])
-        except (Unreadable, OSError, sqlite3.Error, ValueError, SyntaxError) as error:
+        # Whatever a row makes of itself, or leads to, that is not as it was written.
+        except Exception as error:
             raise StateRefused(
                 f"The state in {self._file.folder} is damaged ({error}). Put back a copy, or give "
                 "it up: Begin anew with smp down and then smp up."

@@ -1,24 +1,28 @@
 """Rows of state: dictionaries that tell what may have changed, and values as bytes and back."""
 
 import copy
+import datetime
+import decimal
 import io
 import pickle
 import threading
 import time
-from collections import defaultdict
+import uuid
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
 # How long to look at what another thread than the serving one was given: it may change it later.
 WATCHED_SECONDS = 10.0
 _PROTOCOL = 5
-_MODULES = ("collections", "datetime", "decimal", "uuid")
-_PACKAGES = ("ministack.", "moto.", "local.emulator.")
-_BUILTINS = frozenset({"set", "frozenset", "bytearray", "complex", "range", "slice", "dict"})
 
 
 class Unreadable(Exception):
     """A row does not hold what this version writes."""
+
+
+class Unwritable(Exception):
+    """A value holds what no row may hold."""
 
 
 class Elsewhere(str):
@@ -172,18 +176,110 @@ class Touched(defaultdict[Any, Any]):
         return plain.__reduce__() if isinstance(plain, defaultdict) else (dict, (plain,))
 
 
+def new_lock() -> Any:
+    """In place of a lock, one that nobody holds."""
+    return threading.Lock()
+
+
+def new_event() -> threading.Event:
+    """In place of an event, one that has not happened."""
+    return threading.Event()
+
+
+def private_key(pem: bytes) -> Any:
+    """A private key of KMS, from what was kept of it."""
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    return load_pem_private_key(pem, password=None)
+
+
+def no_value() -> object:
+    """What CloudFormation has in place of a property that AWS::NoValue removed."""
+    from ministack.services.cloudformation.engine import _NO_VALUE
+
+    value: object = _NO_VALUE
+    return value
+
+
+def plain(value: Any) -> Any:
+    """The value of a class of ministack's own, as the plain one that it is."""
+    return value
+
+
+class _Made:
+    """Makes a value of one kind that rows may hold; it cannot be changed by what a row says."""
+
+    __slots__ = ("_make", "kind")
+    _make: Callable[..., Any]
+    kind: Any
+
+    def __init__(self, make: Callable[..., Any], kind: Any = None) -> None:
+        object.__setattr__(self, "_make", make)
+        object.__setattr__(self, "kind", kind or make)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(name)
+
+    def __call__(self, *given: Any) -> Any:
+        return self._make(*given)
+
+
+def _default(factory: Any = None, *content: Any) -> defaultdict[Any, Any]:
+    return defaultdict(factory.kind if isinstance(factory, _Made) else factory, *content)
+
+
+# All that rows may hold beside numbers, texts, bytes, lists, tuples, dictionaries and sets: the
+# name that a row gives, and what makes the value. Nothing is imported by what a row says.
+_KNOWN: dict[tuple[str, str], _Made] = {
+    ("builtins", "dict"): _Made(dict),
+    ("builtins", "list"): _Made(list),
+    ("builtins", "set"): _Made(set),
+    ("builtins", "int"): _Made(int),
+    ("collections", "defaultdict"): _Made(_default, defaultdict),
+    ("collections", "OrderedDict"): _Made(OrderedDict),
+    ("collections", "deque"): _Made(deque),
+    ("datetime", "datetime"): _Made(datetime.datetime),
+    ("datetime", "date"): _Made(datetime.date),
+    ("datetime", "time"): _Made(datetime.time),
+    ("datetime", "timedelta"): _Made(datetime.timedelta),
+    ("datetime", "timezone"): _Made(datetime.timezone),
+    ("decimal", "Decimal"): _Made(decimal.Decimal),
+    ("uuid", "UUID"): _Made(uuid.UUID),
+    (__name__, "Elsewhere"): _Made(Elsewhere),
+    **{(__name__, one.__name__): _Made(one) for one in (new_lock, new_event)},
+    **{(__name__, one.__name__): _Made(one) for one in (private_key, no_value, plain)},
+}
+_KINDS = frozenset(id(made.kind) for made in _KNOWN.values())
+# A value of a class of ministack's own that is one of these becomes one.
+_BASES = (str, bytes, bool, int, float, dict, list, tuple, set, frozenset)
+
+
 class _Writer(pickle.Pickler):
-    """Writes what rows hold: data, and keys and locks in place of their objects."""
+    """Writes what rows hold: data, and keys and locks in place of their objects.
+
+    What `_Reader` would not read is not written, either.
+    """
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, _LOCK):
-            return threading.Lock, ()
+            return new_lock, ()
         if isinstance(value, threading.Event):
-            return threading.Event, ()
+            return new_event, ()
         if hasattr(value, "private_bytes"):
             return private_key, (_pem(value),)
         if type(value) is object:
             return no_value, ()
+        if type(value) is Elsewhere:
+            return Elsewhere, (str(value),)
+        if type(value) is uuid.UUID:
+            return uuid.UUID, (value.hex,)
+        known = id(value) in _KINDS or id(type(value)) in _KINDS
+        if not known and not isinstance(value, Touched):
+            for base in _BASES:
+                if isinstance(value, base):
+                    return plain, (_base_value(value, base),)
+            kind = value if isinstance(value, type) else type(value)
+            raise Unwritable(f"{kind.__module__}.{kind.__qualname__} is no kind of a row's")
         return NotImplemented
 
 
@@ -191,16 +287,10 @@ class _Reader(pickle.Unpickler):
     """Reads what `_Writer` writes, and nothing that could run something else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        known = (
-            module in _MODULES
-            or module.startswith(_PACKAGES)
-            or (module == "builtins" and name in _BUILTINS)
-            or (module == "threading" and name == "Event")
-            or (module == "_thread" and name == "allocate_lock")
-        )
-        if not known:
-            raise Unreadable(f"it names {module}.{name}")
-        return super().find_class(module, name)
+        known = _KNOWN.get((module, name))
+        if known is None:
+            raise Unreadable(f"it names {module}.{name}"[:200])
+        return known
 
 
 _LOCK = type(threading.Lock())
@@ -227,19 +317,8 @@ def read(row: bytes) -> Any:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
 
 
-def private_key(pem: bytes) -> Any:
-    """A private key of KMS, from what was kept of it."""
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    return load_pem_private_key(pem, password=None)
-
-
-def no_value() -> object:
-    """What CloudFormation has in place of a property that AWS::NoValue removed."""
-    from ministack.services.cloudformation.engine import _NO_VALUE
-
-    value: object = _NO_VALUE
-    return value
+def _base_value(value: Any, base: Any) -> Any:
+    return base.__str__(value) if base is str else base(value)
 
 
 def _pem(key: Any) -> bytes:
