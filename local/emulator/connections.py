@@ -93,13 +93,22 @@ class Connections:
         self._served: dict[Connection, None] = {}
         self._next_log = 0.0
 
+    def wait(self) -> bool:
+        """Whether to accept nothing until those that were accepted last are served.
+
+        Many are accepted at once, and none of them can give way before it has begun.
+        """
+        if len(self._accepted) >= self.most:
+            self._accepted = {one for one in self._accepted if one.fileno() >= 0}
+        beginning = len(self._accepted) > len(self._served)
+        full = len(self._accepted) >= self.most
+        return full and beginning and not any(one.idle for one in self._served)
+
     def accepted(self, found: socket.socket) -> bool:
         """Count one more, and say whether there is room for it.
 
         The longest idle goes for it, when there is one.
         """
-        if len(self._accepted) >= self.most:
-            self._accepted = {one for one in self._accepted if one.fileno() >= 0}
         if len(self._accepted) >= self.most:
             self.log(f"{len(self._accepted)} connections are open, as many as are served at once")
             if not any(one.give_up() for one in [*self._served]):
@@ -140,6 +149,8 @@ class Listener(socket.socket):
             BlockingIOError: There is none, or none that can be served.
         """
         while True:
+            if self.connections.wait():
+                raise BlockingIOError
             try:
                 found, address = super().accept()
             except OSError as error:
@@ -178,7 +189,7 @@ class Connection(TCPServer):
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self._idle = True
+        self.idle = True
         self._head_until = 0.0
         self._waited = 0.0
         self._received = 0
@@ -193,15 +204,15 @@ class Connection(TCPServer):
 
     def give_up(self) -> bool:
         """Close it when no request is in progress, and say whether that was so."""
-        if self._idle:
+        if self.idle:
             self.connections.remove(self)
             self.writer.transport.abort()
-        return self._idle
+        return self.idle
 
     async def protocol_send(self, event: Event) -> None:
         """As hypercorn's; whether a request is in progress is noted."""
         if isinstance(event, Updated):
-            self._idle = event.idle
+            self.idle = event.idle
             self._head_until = self._waited = 0.0
             self._received = 0
         await super().protocol_send(event)
@@ -216,7 +227,7 @@ class Connection(TCPServer):
             now = time.monotonic()
             self._waited += now - began
             self._received += len(data)
-            if self._idle and not self._head_until:
+            if self.idle and not self._head_until:
                 self._head_until = now + HEAD_SECONDS
             await self.protocol.handle(RawData(data))
         await self.protocol.handle(Closed())
@@ -225,7 +236,7 @@ class Connection(TCPServer):
 
     def _patience(self, now: float) -> float | None:
         """For how long to wait for more; None for as long as hypercorn does."""
-        if self._idle:
+        if self.idle:
             return max(0.0, self._head_until - now) if self._head_until else None
         # A WebSocket's has a state of its own, and may be silent.
         connection = self.protocol.protocol.connection
