@@ -7,12 +7,13 @@ folder. It answers `GET /_smp/ready` once it serves, and ends within seconds of 
 import argparse
 import errno
 import os
-import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from local.containers import engine
 from local.emulator import environment
+from local.handover import Handover, listen
 
 PORT_TAKEN = 3
 
@@ -20,15 +21,20 @@ PORT_TAKEN = 3
 def main(arguments: list[str] | None = None) -> int:
     """Serve; the exit code is 0 after a signal, 3 when the port is taken."""
     settings = _settings(arguments)
-    try:
-        _probe(settings.port)
-    except OSError as error:
-        reason = "in use" if error.errno == errno.EADDRINUSE else os.strerror(error.errno or 0)
-        sys.stderr.write(
-            f"Port {settings.port} of {environment.HOST} cannot be served: {reason}. "
-            "Stop what uses it or choose another with --port.\n"
-        )
-        return PORT_TAKEN
+    if settings.listener is None:
+        # Before all else: of two that want one port, the second has touched nothing.
+        try:
+            settings = replace(settings, listener=listen(environment.HOST, settings.port))
+        except (OSError, OverflowError) as error:
+            number = getattr(error, "errno", None)
+            reason = "in use" if number == errno.EADDRINUSE else _reason(error)
+            sys.stderr.write(
+                f"Port {settings.port} of {environment.HOST} cannot be served: {reason}. "
+                "Stop what uses it or choose another with --port.\n"
+            )
+            return PORT_TAKEN
+    # What it keeps is its user's alone.
+    os.umask(0o077)
     environment.prepare(settings)
     # Only now: ministack reads its environment while it is imported.
     from local.emulator.running import serve
@@ -55,8 +61,15 @@ def _settings(arguments: list[str] | None) -> environment.Settings:
         "--record-trail", action="store_true", help="keep a CloudTrail of all calls"
     )
     parser.add_argument("--log-level", default="WARNING")
+    # By `smp` alone: the numbers of the descriptors that it hands over.
+    parser.add_argument("--listener", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--secret", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     state = given.state.resolve()
+    listener, secret = None, ""
+    if given.listener is not None and given.secret is not None:
+        handover = Handover.taken(given.listener, given.secret)
+        listener, secret = handover.listener, handover.secret
     return environment.Settings(
         port=given.port,
         state=state,
@@ -65,14 +78,13 @@ def _settings(arguments: list[str] | None) -> environment.Settings:
         record_trail=given.record_trail,
         log_level=given.log_level.upper(),
         docker=engine.address(),
+        listener=listener,
+        secret=secret,
     )
 
 
-def _probe(port: int) -> None:
-    """Fail when the port cannot be bound, before anything is started."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((environment.HOST, port))
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 if __name__ == "__main__":

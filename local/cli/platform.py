@@ -63,7 +63,7 @@ def down() -> None:
     if not home.path.exists():
         err.print("No platform runs here.")
         return
-    count = lifecycle.down(home)
+    count = lifecycle.down(home, lambda text: err.print(escape(text)))
     err.print(f"Ended {count} process{'' if count == 1 else 'es'} and removed {home.path}.")
 
 
@@ -106,7 +106,7 @@ def status() -> None:
     if process is None:
         return
     rows = [process, *process.children(recursive=True)]
-    seconds = time.time() - platform.server.created
+    seconds = time.time() - process.create_time()
     out.print(
         f"[bold]Server[/]   {platform.url}  process {process.pid}  up"
         f" {seconds / 60:.0f} min  {size(memory(rows))} in {len(rows)} processes"

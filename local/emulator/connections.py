@@ -75,12 +75,12 @@ def raise_open_files(wanted: int = OPEN_FILES) -> int:
     return soft
 
 
-def listener() -> "Listener":
-    """A socket that is neither bound nor listens yet, for as many connections as files allow."""
+def counted(listener: socket.socket) -> "Listener":
+    """Take over a socket that listens, for as many connections as files allow."""
     most = min(MOST_CONNECTIONS, raise_open_files() // _PART_OF_FILES)
     connections = Connections(most)
     install(connections)
-    return Listener(connections)
+    return Listener(listener, connections)
 
 
 class Connections:
@@ -135,8 +135,8 @@ class Connections:
 class Listener(socket.socket):
     """A listening socket whose `accept` never fails for want of files, nor gives one too many."""
 
-    def __init__(self, connections: Connections) -> None:
-        super().__init__()
+    def __init__(self, listener: socket.socket, connections: Connections) -> None:
+        super().__init__(fileno=listener.detach())
         self.connections = connections
         # A file to let go of, so that a connection can be accepted and closed when none is left.
         self._spare = -1

@@ -3,10 +3,11 @@
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ACCOUNT = "000000000000"
@@ -30,6 +31,10 @@ class Settings:
     docker: str = ""
     # Where the administrator's key is, or is to be written.
     credentials: Path = Path("credentials.json")
+    # Listens on the port already, where whoever starts this has claimed it.
+    listener: socket.socket | None = None
+    # By it, this process proves to who started it that it is the one that answers.
+    secret: str = field(default="", repr=False)
 
     @property
     def endpoint_url(self) -> str:

@@ -128,6 +128,8 @@ class Parent:
                 [sys.executable, "-I", "-S", "-u", _SCRIPT, str(number), self._packages],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[number],
+                # As AWS Lambda has it.
+                umask=0o022,
             )
             theirs.close()
             self._control = ours

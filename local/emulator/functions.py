@@ -191,7 +191,8 @@ def _isolating(subprocess: Any, parent: forking.Parent | None) -> Any:
         if kwargs.get("text"):
             # Whatever a function prints must not end its reader.
             kwargs["errors"] = "replace"
-        return subprocess.Popen(command, *args, **{**kwargs, "env": environment})
+        # The umask is as AWS Lambda has it.
+        return subprocess.Popen(command, *args, **{**kwargs, "env": environment, "umask": 0o022})
 
     shim = SimpleNamespace(**{k: getattr(subprocess, k) for k in dir(subprocess) if k[0] != "_"})
     shim.Popen = popen

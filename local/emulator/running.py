@@ -35,6 +35,7 @@ from local.emulator.registry import ContainerRegistry
 from local.emulator.registry_tokens import Tokens
 from local.emulator.state_file import NotWritten, StateRefused
 from local.emulator.state_keeper import Keeper
+from local.handover import BACKLOG, listen, proof
 from local.sagemaker.errors import ServiceError
 from local.sagemaker.notebooks.boot import CREDENTIALS_PATH as NOTEBOOK_CREDENTIALS
 
@@ -43,7 +44,6 @@ STATE_REFUSED = 4
 _GRACE_SECONDS = 8.0
 # The SDKs ask again when a quarter of this is left.
 _CREDENTIALS_LAST = timedelta(hours=1)
-_BACKLOG = 512
 _logger = logging.getLogger("smp")
 
 
@@ -123,7 +123,7 @@ def serve(settings: Settings, build: Callable[[Settings], Any] | None = None) ->
     logging.getLogger().handlers[:] = [_to_stdout()]
     logging.getLogger().setLevel(settings.log_level)
     # Already here: what comes back with the state calls this port, and waits until it is served.
-    listener = _listen(settings)
+    listener = connections.counted(settings.listener or listen(HOST, settings.port))
     service.start()
     try:
         registry = ContainerRegistry(settings, tokens)
@@ -156,15 +156,6 @@ def _to_stdout() -> logging.Handler:
     return handler
 
 
-def _listen(settings: Settings) -> socket.socket:
-    listener = connections.listener()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listener.bind((HOST, settings.port))
-    listener.listen(_BACKLOG)
-    return listener
-
-
 async def _serve(
     service: Any,
     settings: Settings,
@@ -175,7 +166,7 @@ async def _serve(
     from hypercorn.asyncio import serve as hypercorn_serve
 
     config = connections.ListeningConfig(listener)
-    config.backlog = _BACKLOG
+    config.backlog = BACKLOG
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1
     config.shutdown_timeout = 2
@@ -197,7 +188,7 @@ async def _serve(
     keeping = asyncio.create_task(keeper.keep())
     recovery.resume()
     hosts = Hosts(settings.port, relay_addresses)
-    served = gate(durable(front(service, keeper), keeper), hosts, durable(registry, keeper))
+    served = gate(durable(front(service, keeper, settings), keeper), hosts, durable(registry, keeper))
     try:
         await hypercorn_serve(
             connections.bounded(served), config, shutdown_trigger=stopped
@@ -235,7 +226,7 @@ def _take_down(service: Any) -> None:
             runtime.reset()
 
 
-def front(service: Any, keeper: Keeper) -> Callable[..., Any]:
+def front(service: Any, keeper: Keeper, settings: Settings) -> Callable[..., Any]:
     """The ASGI application: this project's own paths, and ministack for all others."""
     from ministack.app import app
 
@@ -255,7 +246,7 @@ def front(service: Any, keeper: Keeper) -> Callable[..., Any]:
         if (scope["method"], scope["path"]) == ("GET", NOTEBOOK_CREDENTIALS):
             status, document = _credentials(service, scope)
         else:
-            status, document = _own(service, keeper, scope, body)
+            status, document = _own(service, keeper, settings, scope, body)
         await send(
             {
                 "type": "http.response.start",
@@ -289,11 +280,14 @@ def _credentials(service: Any, scope: Any) -> tuple[int, Any]:
     }
 
 
-def _own(service: Any, keeper: Keeper, scope: Any, body: bytes) -> tuple[int, Any]:
+def _own(
+    service: Any, keeper: Keeper, settings: Settings, scope: Any, body: bytes
+) -> tuple[int, Any]:
     query = {k: v[0] for k, v in parse_qs(scope.get("query_string", b"").decode()).items()}
     route = scope["method"], scope["path"].removeprefix("/_smp/")
     if route == ("GET", "ready"):
-        return 200, {"ready": True, "pid": os.getpid()}
+        challenge = query.get("challenge", "")
+        return 200, {"ready": True, "proof": proof(settings.secret, settings.port, challenge)}
     if route == ("GET", "calls"):
         return 200, CALLS.found(query.get("principal", ""), float(query.get("since", 0)))
     if route == ("GET", "quotas"):

@@ -4,11 +4,12 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from local.platform.commands import Commands
-from local.platform.home import CHECKOUT, ENVIRONMENT, cdk, locked, tool_environment
+from local.platform.home import CHECKOUT, ENVIRONMENT, cdk, tool_environment
+from local.platform.locking import exclusive
 
 # Not cdk.out/local, which `make synth` may be writing while a platform comes up.
 ASSEMBLIES = CHECKOUT / "build" / "assemblies"
@@ -50,14 +51,16 @@ def _files() -> Iterator[Path]:
                 yield inner
 
 
-def make(commands: Commands) -> Path:
+def make(commands: Commands, note: Callable[[str], None]) -> Path:
     """Stage the functions and synthesize, unless that was done from the same files.
+
+    `note` is told when another platform of this checkout is at it.
 
     An assembly lies in a folder named after what it was made from and is never changed: another
     platform may be deploying from it, or from an older one, at this moment.
     """
     ASSEMBLIES.mkdir(parents=True, exist_ok=True)
-    with locked(ASSEMBLIES):
+    with exclusive(ASSEMBLIES / ".lock", "synthesize", note):
         made = ASSEMBLIES / fingerprint()
         if not made.is_dir():
             _make(commands, made)

@@ -12,6 +12,7 @@ import boto3
 
 from local.platform.errors import PlatformError
 from local.platform.home import REGION, Home
+from local.platform.record import broken, read_object
 
 SDK_SETTINGS = Path(__file__).with_name("sagemaker_sdk.yaml")
 
@@ -46,7 +47,11 @@ class Credentials:
 
 
 def load(home: Home) -> Credentials | None:
-    """The administrator's key; None before there is one."""
+    """The administrator's key; None before there is one.
+
+    Raises:
+        PlatformError: The file that holds it is not as smp writes it.
+    """
     return _read(home.credentials)
 
 
@@ -83,7 +88,12 @@ def _place(home: Home, account: str) -> Path:
 
 
 def _read(path: Path) -> Credentials | None:
-    try:
-        return Credentials(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    document = read_object(path)
+    if document is None:
         return None
+    for name in (wanted := ("access_key", "secret_key")):
+        if not isinstance(document.get(name), str) or not document[name]:
+            raise broken(path, f"{name} is {type(document.get(name)).__name__}")
+    if document.keys() != {*wanted}:
+        raise broken(path, f"it has {', '.join(sorted(document.keys() - {*wanted}))}")
+    return Credentials(**document)

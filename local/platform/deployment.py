@@ -9,7 +9,7 @@ from local.platform.credentials import Credentials
 from local.platform.errors import PlatformError
 from local.platform.home import ACCOUNT, REGION, Home, cdk, tool_environment
 from local.platform.progress import Progress
-from local.platform.server import MARK
+from local.platform.record import MARK
 
 # "NAME |  3/12 | 2:10:31 AM | CREATE_COMPLETE | AWS::S3::Bucket | Data (DataC1B2)"
 EVENT = re.compile(

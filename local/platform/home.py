@@ -1,16 +1,17 @@
 """Where things are: the checkout with its tools, and the folder of one running platform."""
 
-import fcntl
 import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.platform import ownership
 from local.platform.errors import PlatformError
+from local.platform.locking import exclusive
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ACCOUNT = "000000000000"
@@ -51,47 +52,106 @@ class Home:
         return self.path / "tmp"
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep a second `up` or `down` of the same platform waiting."""
-        # The folder above, since the holder may remove this one.
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(self.path.parent):
-            yield
+    def locked(self, purpose: str, note: Callable[[str], None]) -> Iterator[None]:
+        """Keep a second `up` or `down` of the same platform waiting, and let it say for whom.
+
+        Raises:
+            PlatformError: The folder is not its user's alone, or holds what no platform put there.
+        """
+        self.check()
+        fresh = not self.path.exists()
+        with exclusive(self._lock, purpose, note) as held:
+            try:
+                self.check()
+                ownership.make_private(self.path)
+                yield
+            finally:
+                if fresh and held() and not self.marker.exists():
+                    # Nothing has become of it.
+                    self._leave()
+
+    @property
+    def _lock(self) -> Path:
+        """Held by the `smp` that is changing the platform."""
+        return self.path / ".smp-lock"
 
     @property
     def marker(self) -> Path:
         """Says that the folder is a platform's, and may be removed with all that is in it."""
         return self.path / ".smp-home"
 
+    @property
+    def holds_state(self) -> bool:
+        """Whether a server has kept anything here."""
+        return self.state.is_dir() and any(self.state.iterdir())
+
+    def check(self) -> None:
+        """Refuse a folder that is not its user's alone, or that holds something else.
+
+        Raises:
+            PlatformError: With what is wrong with it; nothing is changed.
+        """
+        ownership.check(self.path, CHECKOUT)
+        self._own("find a place for the platform")
+
     def create(self) -> None:
         """Make the folder, readable by its owner alone.
 
         Raises:
-            PlatformError: It holds something that no platform put there.
+            PlatformError: It is another user's, or holds something that no platform put there.
         """
+        self.check()
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._own("find a place for the platform")
-        self.marker.touch()
-        self.state.mkdir(exist_ok=True)
-        self.temporary.mkdir(exist_ok=True)
+        ownership.make_private(self.path)
+        self.marker.touch(mode=0o600)
+        for folder in (self.state, self.temporary):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            ownership.make_private(folder)
+        for file in (self.record, self.credentials, self.log):
+            # What an older version wrote may be readable by all.
+            if file.is_file() and not file.is_symlink():
+                file.chmod(0o600)
 
-    def remove(self) -> None:
-        """Remove all of it.
+    def remove(self, *, keep_log: bool = False) -> None:
+        """Remove all of it, but for what the server printed when that is wanted.
 
         Raises:
             PlatformError: It holds something that no platform put there.
         """
         self._own("remove the platform's folder")
+        if not self.path.exists():
+            return
+        kept = {self.marker, self._lock} | ({self.log} if keep_log else set())
         # A process that has just been killed may still be closing its files.
         for _ in range(5):
-            shutil.rmtree(self.path, ignore_errors=True)
-            if not self.path.exists():
-                return
-        shutil.rmtree(self.path)
+            self._empty(kept, ignore_errors=True)
+            if {*self.path.iterdir()} <= kept:
+                break
+        else:
+            self._empty(kept, ignore_errors=False)
+        if not keep_log:
+            # In this order: until its end the folder is known for a platform's, and locked.
+            self.marker.unlink(missing_ok=True)
+            self._leave()
+
+    def _leave(self) -> None:
+        """Remove the lock and the folder, unless another `smp` has taken the folder meanwhile."""
+        self._lock.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.rmdir()
+
+    def _empty(self, kept: set[Path], *, ignore_errors: bool) -> None:
+        for path in {*self.path.iterdir()} - kept:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=ignore_errors)
+            else:
+                path.unlink(missing_ok=True)
 
     def _own(self, step: str) -> None:
         """Refuse a folder of somebody's: `smp down` removes whatever is in it."""
-        if self.path.is_dir() and any(self.path.iterdir()) and not self.marker.exists():
+        if not self.path.is_dir() or self.marker.exists():
+            return
+        if {*self.path.iterdir()} - {self._lock}:
             raise PlatformError(
                 step,
                 f"{self.path} holds files that are not a platform's.",
@@ -100,25 +160,29 @@ class Home:
 
     def write_secret(self, path: Path, text: str) -> None:
         """Write a file that only its owner can read, at no moment readable by others."""
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        ownership.write_private(path, text)
 
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep whoever else locks this folder waiting meanwhile, in whichever process."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    def open_log(self) -> int:
+        """A descriptor to append to the server's log, which is its owner's alone to read."""
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+        return os.open(self.log, flags, 0o600)
 
 
 def default_home() -> Home:
-    """The platform of this checkout, or the one that SMP_HOME names."""
-    return Home(Path(os.environ.get("SMP_HOME") or CHECKOUT / ".local").resolve())
+    """The platform of this checkout, or the one that SMP_HOME names.
+
+    Raises:
+        PlatformError: There can be no folder of that name.
+    """
+    named = os.environ.get("SMP_HOME")
+    try:
+        return Home(Path(named or CHECKOUT / ".local").resolve())
+    except (OSError, RuntimeError, ValueError) as error:
+        raise PlatformError(
+            "find a place for the platform",
+            f"SMP_HOME is {named!r}, which leads to no folder: {error}.",
+            "Let SMP_HOME name a folder by its whole path.",
+        ) from None
 
 
 def node() -> Path:

@@ -1,6 +1,8 @@
 """`up` and `down`: from nothing to a deployed platform, and back to nothing."""
 
 import re
+import socket
+from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ from local.platform.credentials import Credentials
 from local.platform.errors import PlatformError
 from local.platform.home import ACCOUNT, Home
 from local.platform.progress import Progress, step
-from local.platform.server import Server
+from local.platform.record import Server, recorded
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,12 @@ class Platform:
 
 
 def attach(home: Home) -> Platform:
-    """The running platform of `home`."""
+    """The running platform of `home`; nothing is written.
+
+    Raises:
+        PlatformError: None runs, or the folder is not its user's alone.
+    """
+    home.check()
     process = server.running(home)
     key = credentials.load(home)
     if process is None or key is None:
@@ -46,9 +53,9 @@ def up(home: Home, port: int | None, progress: Progress) -> Platform:
     A platform whose server died is taken up with all that it held. Whatever ends this early, an
     error or an interruption, ends the server that it started, and removes what it began.
     """
-    with home.locked():
-        found = server.running(home)
-        before = found or server.recorded(home)
+    with home.locked("smp up", progress.note):
+        before = recorded(home)
+        found = before if before and before.process else None
         if found and port not in (None, found.port):
             raise PlatformError(
                 "find the platform",
@@ -61,15 +68,17 @@ def up(home: Home, port: int | None, progress: Progress) -> Platform:
                 f"Its state names port {before.port}, in queues' URLs for example, and not {port}.",
                 "Take it up as it is with smp up, or give it up first with: smp down",
             )
-        if found is None and home.path.exists():
+        if found is None and home.marker.exists():
             # The server died: what it began and nobody ended would work against the next one.
             server.stop(home)
+        # A record may be lost; what was kept is nothing that an error may remove.
+        kept = before is not None or home.holds_state
         commands = Commands()
         try:
             return _up(home, port or server.DEFAULT_PORT, before, commands, progress)
         except BaseException as error:
             commands.cancel()
-            if before is None:
+            if not kept:
                 _take_down(home, keep_log=isinstance(error, Exception))
             elif found is None:
                 server.stop(home)
@@ -83,10 +92,10 @@ def _up(
     found = before if before and before.process else None
     if before:
         port = before.port
-    if found is None:
-        server.check_port(port)
+    # Before anything is begun: of two homes that want one port, the second has touched nothing.
+    listener = None if found else server.claim(port)
     with ThreadPoolExecutor(2, thread_name_prefix="up") as pool:
-        serving = pool.submit(_serve, home, port, before, commands, progress)
+        serving = pool.submit(_serve, home, listener, before, commands, progress)
         synthesis = pool.submit(_synthesize, commands, progress)
         try:
             _first_failure(serving, synthesis)
@@ -117,11 +126,15 @@ def _first_failure(*futures: "Future[Any]") -> None:
 
 
 def _serve(
-    home: Home, port: int, before: Server | None, commands: Commands, progress: Progress
+    home: Home,
+    listener: socket.socket | None,
+    before: Server | None,
+    commands: Commands,
+    progress: Progress,
 ) -> Platform:
     """Find the server or start it, with an administrator and an account that is bootstrapped.
 
-    `before` is the server that was recorded, running or not.
+    `before` is the server that was recorded, running or not; `listener` is for one to be started.
     """
     found = before if before and before.process else None
     if found and credentials.load(home):
@@ -130,7 +143,7 @@ def _serve(
         return Platform(home, found, credentials.load_made(home), found=True)
     deployed = before.deployed if before else ""
     with step(progress, "start the server"):
-        process = found or server.start(home, port, deployed=deployed)
+        process = found or _start(home, listener, deployed)
         server.wait_ready(process, home)
         # The server made the administrator before it answered.
         key = credentials.load_made(home)
@@ -140,9 +153,15 @@ def _serve(
     return Platform(home, process, key)
 
 
+def _start(home: Home, listener: socket.socket | None, deployed: str) -> Server:
+    if listener is None:
+        raise RuntimeError("no port was claimed for a server that does not run")
+    return server.start(home, listener.getsockname()[1], deployed=deployed, listener=listener)
+
+
 def _synthesize(commands: Commands, progress: Progress) -> Path:
     with step(progress, "synthesize"):
-        return assembly.make(commands)
+        return assembly.make(commands, progress.note)
 
 
 def further_account(platform: Platform, account: str) -> Credentials:
@@ -169,18 +188,19 @@ def further_account(platform: Platform, account: str) -> Credentials:
     return found
 
 
-def down(home: Home) -> int:
-    """End the platform of `home` and remove its folder; return how many processes ended."""
-    with home.locked():
+def down(home: Home, note: Callable[[str], None]) -> int:
+    """End the platform of `home` and remove its folder; return how many processes ended.
+
+    `note` is told when another `smp` is at work on it.
+
+    Raises:
+        PlatformError: The folder is not its user's alone, or holds what no platform put there.
+    """
+    with home.locked("smp down", note):
         return _take_down(home)
 
 
 def _take_down(home: Home, *, keep_log: bool = False) -> int:
     ended = server.stop(home)
-    log = home.log.read_bytes() if keep_log and home.log.is_file() else b""
-    home.remove()
-    if log.strip():
-        home.path.mkdir(mode=0o700, parents=True)
-        home.marker.touch()
-        home.log.write_bytes(log)
+    home.remove(keep_log=keep_log and home.log.is_file() and home.log.stat().st_size > 0)
     return ended

@@ -20,6 +20,9 @@ class Progress(Protocol):
     def fail(self, step: str) -> None:
         """Show that `step` failed; the reason follows as an exception."""
 
+    def note(self, text: str) -> None:
+        """Show a line at once, which belongs to no step."""
+
 
 class Silent:
     """Shows nothing."""
@@ -34,6 +37,9 @@ class Silent:
         """Show nothing."""
 
     def fail(self, step: str) -> None:
+        """Show nothing."""
+
+    def note(self, text: str) -> None:
         """Show nothing."""
 
 

@@ -1,17 +1,14 @@
 """The server process: found, started, waited for, ended with everything that it began."""
 
-import json
+import errno
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -20,119 +17,109 @@ from local.containers.container import remove_left_over
 from local.containers.engine import Engine
 from local.containers.engine import address as engine_address
 from local.ending import alive, wait_for_ends
+from local.handover import Handover, listen, new_secret
+from local.platform import ready
 from local.platform.errors import PlatformError
 from local.platform.home import CHECKOUT, Home, tool_environment
+from local.platform.record import MARK, Server, recorded
+from local.process_identity import ProcessIdentity
 
 DEFAULT_PORT = 4566
 READY_SECONDS = 90.0
 STOP_SECONDS = 10.0
-# Inherited by all that the server starts: by it, `down` finds what outlived its parent.
-MARK = "SMP_SERVER_HOME"
 # Waits and retries of state machines are made for a service that takes minutes; here nothing does.
 WAIT_SCALE = 0.1
 COMMAND = (sys.executable, "-m", "local.server", "--wait-scale", str(WAIT_SCALE))
 
 
-@dataclass(frozen=True)
-class Server:
-    """A platform's server process, as its record tells."""
-
-    pid: int
-    # A pid is given out again after a while; with the time of its start it is unique.
-    created: float
-    port: int
-    # The fingerprint of the assembly that was deployed last; empty before the first.
-    deployed: str = ""
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def process(self) -> psutil.Process | None:
-        """The running process; None when it has ended."""
-        try:
-            process = psutil.Process(self.pid)
-            own = abs(process.create_time() - self.created) < 1
-        except psutil.NoSuchProcess:
-            return None
-        return process if own and alive(process) else None
-
-    def ready(self) -> bool:
-        """Whether it answers."""
-        try:
-            with urllib.request.urlopen(f"{self.url}/_smp/ready", timeout=2) as response:  # noqa: S310 - a fixed http address
-                return bool(response.status == 200)
-        except (OSError, urllib.error.URLError):
-            return False
-
-    def save(self, home: Home) -> None:
-        """Write the record, in one step, so that a reader never sees half of it."""
-        draft = home.record.with_suffix(".new")
-        draft.write_text(json.dumps(asdict(self)), encoding="utf-8")
-        draft.replace(home.record)
-
-    def with_deployed(self, fingerprint: str) -> "Server":
-        """The same server, after a deployment."""
-        return replace(self, deployed=fingerprint)
-
-
-def recorded(home: Home) -> Server | None:
-    """The server that the record names, running or not."""
-    try:
-        return Server(**json.loads(home.record.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
-        return None
-
-
 def running(home: Home) -> Server | None:
-    """The server of `home` when its process runs."""
+    """The server of `home` when its process runs.
+
+    Raises:
+        PlatformError: Its record is not as smp writes it.
+    """
     server = recorded(home)
     return server if server and server.process else None
 
 
-def start(home: Home, port: int, command: Sequence[str] = COMMAND, deployed: str = "") -> Server:
+def start(
+    home: Home,
+    port: int,
+    command: Sequence[str] = COMMAND,
+    deployed: str = "",
+    listener: socket.socket | None = None,
+) -> Server:
     """Start the server's process and record it; it does not answer yet.
 
-    `deployed` is what the state that it finds holds.
+    `deployed` is what the state that it finds holds; `listener` has claimed the port already.
+
+    Raises:
+        PlatformError: Another process holds the port; nothing has been touched then.
     """
-    check_port(port)
-    home.create()
-    environment = tool_environment() | {
-        MARK: str(home.path),
-        "TMPDIR": str(home.temporary),
-        "PYTHONUNBUFFERED": "1",
-    }
-    with home.log.open("ab") as log:
-        process = subprocess.Popen(
-            [
-                *command,
-                *("--port", str(port), "--state", str(home.state)),
-                *("--credentials", str(home.credentials)),
-            ],
-            cwd=CHECKOUT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+    with listener or claim(port) as claimed:
+        home.create()
+        handover = Handover(claimed, new_secret())
+        environment = tool_environment() | {
+            MARK: str(home.path),
+            "TMPDIR": str(home.temporary),
+            "PYTHONUNBUFFERED": "1",
+        }
+        with _closed(handover.pipe()) as pipe, _closed(home.open_log()) as log:
+            process = subprocess.Popen(
+                [
+                    *command,
+                    *("--port", str(port), "--state", str(home.state)),
+                    *("--credentials", str(home.credentials)),
+                    *handover.arguments(pipe),
+                ],
+                cwd=CHECKOUT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=(claimed.fileno(), pipe),
+                # What it keeps is its user's alone.
+                umask=0o077,
+            )
+    try:
+        identity = ProcessIdentity.of(process.pid)
+        server = Server(
+            identity.pid, identity.started, port, deployed, identity.boot, handover.secret
         )
-    server = Server(process.pid, psutil.Process(process.pid).create_time(), port, deployed)
-    server.save(home)
+        server.save(home)
+    except BaseException:
+        # Nobody could find it again.
+        process.kill()
+        process.wait()
+        raise
     return server
 
 
+@contextmanager
+def _closed(descriptor: int) -> Iterator[int]:
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def wait_ready(server: Server, home: Home, seconds: float = READY_SECONDS) -> None:
-    """Wait until the server answers; say so at once when it has died."""
+    """Wait until the server answers; say so at once when it has died or another answers.
+
+    Raises:
+        PlatformError: It ended, it does not answer, or its port is another's.
+    """
     limit = time.monotonic() + seconds
-    while not server.ready():
+    while (answer := ready.ask(server)) is not ready.Answer.READY:
         if server.process is None:
             raise PlatformError(
                 "start the server",
                 "It ended before it answered. Its last lines:\n" + last_lines(home),
                 f"The whole log is {home.log}.",
             )
+        if answer is ready.Answer.ANOTHER:
+            raise _taken(server.port)
         if time.monotonic() > limit:
             raise PlatformError(
                 "start the server",
@@ -152,26 +139,32 @@ def last_lines(home: Home, count: int = 15) -> str:
     return "\n".join(lines[-count:]) or "(nothing)"
 
 
-def check_port(port: int) -> None:
-    """Refuse a port that another process holds, and say which."""
-    with socket.socket() as probe:
-        # As the server itself binds: a connection that lingers from a platform just ended is no
-        # hindrance.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except PermissionError:
-            raise PlatformError(
-                "choose a port",
-                f"Port {port} may be used by the administrator alone.",
-                "Take one above 1023: smp up --port 4566",
-            ) from None
-        except OSError:
-            raise PlatformError(
-                "choose a port",
-                f"Port {port} is taken by {_holder(port)}.",
-                f"End that process, or take another port: smp up --port {_free_port(port + 1)}",
-            ) from None
+def claim(port: int) -> socket.socket:
+    """A socket that listens on a port of the loopback, so that nobody else can have it.
+
+    Raises:
+        PlatformError: It is taken, with its holder, or may not be used.
+    """
+    try:
+        return listen("127.0.0.1", port)
+    except PermissionError:
+        raise PlatformError(
+            "choose a port",
+            f"Port {port} may be used by the administrator alone.",
+            "Take one above 1023: smp up --port 4566",
+        ) from None
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise _taken(port) from None
+
+
+def _taken(port: int) -> PlatformError:
+    return PlatformError(
+        "choose a port",
+        f"Port {port} is taken by {_holder(port)}.",
+        f"End that process, or take another port: smp up --port {_free_port(port + 1)}",
+    )
 
 
 def _holder(port: int) -> str:
@@ -189,7 +182,7 @@ def _holder(port: int) -> str:
 
 
 def _free_port(first: int) -> int:
-    for port in range(first, first + 200):
+    for port in range(min(first, 65000), min(first + 200, 65536)):
         with socket.socket() as probe, suppress(OSError, OverflowError):
             probe.bind(("127.0.0.1", port))
             return port
@@ -198,7 +191,11 @@ def _free_port(first: int) -> int:
 
 def stop(home: Home) -> int:
     """End the server and everything that it began; return how many processes that were."""
-    server = running(home)
+    try:
+        server = running(home)
+    except PlatformError:
+        # Its processes are found without a record, too.
+        server = None
     # Named before the end of their parent: after it, nobody could tell whose they were.
     victims = {process.pid: process for process in members(home)}
     if server and (parent := server.process):

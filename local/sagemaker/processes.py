@@ -7,14 +7,15 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import IO, Protocol
 
-import psutil
-
+from local.process_identity import ProcessIdentity
 from local.sagemaker.store import Store
 
 KIND = "process"
+_IDENTITY = {field.name for field in fields(ProcessIdentity)}
 _LINE = 256_000
 # What a process needs of the platform's own environment; credentials are never among it. Whoever
 # starts the platform may limit the cores that one process takes.
@@ -77,10 +78,12 @@ class Processes:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # What a job writes is carried elsewhere, where its own user must be able to read it.
+            umask=0o022,
         )
         name = str(popen.pid)
         try:
-            self._store.put(KIND, name, {"pid": popen.pid, "created": _created(popen.pid)})
+            self._store.put(KIND, name, asdict(ProcessIdentity.of(popen.pid)))
             return Process(popen, on_line, lambda: self._store.delete(KIND, name))
         except BaseException:
             # Nobody will hear of this process, so nobody could end it.
@@ -92,11 +95,9 @@ class Processes:
         """End what a platform that was killed left running."""
         for document in self._store.all(KIND):
             pid = document["pid"]
-            try:
-                same = abs(psutil.Process(pid).create_time() - document["created"]) < 1
-            except psutil.NoSuchProcess:
-                same = False
-            if same:
+            # What an older version recorded says nothing for sure: `smp up` has looked for it by
+            # its folder, and ended it.
+            if document.keys() == _IDENTITY and ProcessIdentity(**document).process():
                 _signal_group(pid, signal.SIGKILL)
             self._store.delete(KIND, str(pid))
 
@@ -189,13 +190,6 @@ class Process:
                 except Exception:
                     # A reader that ended here would end the process too, by a broken pipe.
                     _log.exception("a line of process %d was lost", self._popen.pid)
-
-
-def _created(pid: int) -> float:
-    try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.NoSuchProcess:
-        return 0.0
 
 
 def _signal_group(group: int, number: int) -> None:

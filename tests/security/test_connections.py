@@ -25,6 +25,7 @@ SERVER = """
 import asyncio, resource, sys
 from hypercorn.asyncio import serve
 from local.emulator import connections
+from local.handover import listen
 
 port, files, head, body = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
 resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
@@ -44,9 +45,7 @@ async def application(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": scope["http_version"].encode()})
 
-listener = connections.listener()
-listener.bind(("127.0.0.1", port))
-listener.listen(512)
+listener = connections.counted(listen("127.0.0.1", port))
 asyncio.run(serve(connections.bounded(application), connections.ListeningConfig(listener)))
 """
 

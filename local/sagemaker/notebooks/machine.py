@@ -53,6 +53,8 @@ class Machine:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # As on an instance: what it writes is to be carried elsewhere, by git for example.
+                umask=0o022,
             )
             reader = threading.Thread(target=_read, args=[popen.stdout, on_line], daemon=True)
             self._begun.append((popen, reader))

@@ -2,19 +2,29 @@
 
 import argparse
 import http.server
+import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
+
+from local import handover
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
+    secret = ""
+
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
+        challenge = self.path.partition("challenge=")[2]
+        port = cast(http.server.HTTPServer, self.server).server_port
+        document = {"ready": True, "proof": handover.proof(self.secret, port, challenge)}
+        self.wfile.write(json.dumps(document).encode())
 
     def log_message(self, format: str, *args: object) -> None:
         return
@@ -26,7 +36,11 @@ def main() -> None:
     parser.add_argument("--state", type=Path)
     parser.add_argument("--credentials", type=Path)
     parser.add_argument("--kind", default="ready")
+    parser.add_argument("--listener", type=int)
+    parser.add_argument("--secret", type=int)
     given = parser.parse_args()
+    taken = handover.Handover.taken(given.listener, given.secret)
+    Handler.secret = taken.secret
     if given.kind == "dies":
         sys.exit("the plain server dies of a reason")
     if given.kind == "deaf":
@@ -36,7 +50,12 @@ def main() -> None:
         subprocess.Popen(SLEEP)
         subprocess.Popen(SLEEP, start_new_session=True)
         subprocess.Popen(SLEEP, start_new_session=True, cwd=given.state, env={"PATH": os.defpath})
-    http.server.ThreadingHTTPServer(("127.0.0.1", given.port), Handler).serve_forever()
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", given.port), Handler, bind_and_activate=False
+    )
+    server.socket.close()
+    server.socket, server.server_port = taken.listener, given.port
+    server.serve_forever()
 
 
 if __name__ == "__main__":

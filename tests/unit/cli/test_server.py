@@ -13,6 +13,8 @@ import pytest
 from local.platform import server
 from local.platform.errors import PlatformError
 from local.platform.home import Home
+from local.platform.record import Server
+from local.process_identity import ProcessIdentity
 
 PLAIN = Path(__file__).with_name("plain_server.py")
 
@@ -105,7 +107,8 @@ def test_a_port_that_is_taken_is_refused_with_its_holder_and_another_port(
 
 def test_a_record_of_a_process_whose_number_was_given_out_again_is_no_server(home: Home) -> None:
     home.create()
-    server.Server(os.getpid(), psutil.Process().create_time() - 60, 4566).save(home)
+    identity = ProcessIdentity.of(os.getpid())
+    Server(identity.pid, identity.started - 1, 4566, boot=identity.boot).save(home)
     assert server.running(home) is None
 
 
