@@ -1,5 +1,9 @@
 """`smp`: the SageMaker platform on this machine."""
 
-from local.cli.main import app
 
-__all__ = ["app"]
+def app() -> int:
+    """Run the command line; the exit code."""
+    # In here, so that whatever hinders the imports is told in a sentence, too.
+    from local.cli.guard import run
+
+    return run()

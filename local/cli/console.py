@@ -1,18 +1,11 @@
-"""What every command shares: the two consoles, steps as they run, and how failures are told."""
+"""What every command shares: the two consoles, steps as they run, and how failures look."""
 
-import functools
 import os
-import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType, TracebackType
-from typing import ParamSpec, Self, TypeVar
+from types import TracebackType
+from typing import Self
 
-import typer
-from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress as Bars
@@ -21,53 +14,9 @@ from rich.text import Text
 
 from local.platform.errors import PlatformError
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 out = Console(highlight=False, soft_wrap=True)
 # Progress and failures go here, so that the output of `env` and `invoke` can be piped.
 err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-INTERRUPTED = 130
-
-
-def told(command: Callable[P, R]) -> Callable[P, R]:
-    """Let `command` end with a sentence and an exit code in place of a traceback."""
-
-    @functools.wraps(command)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            with _interruptible():
-                return command(*args, **kwargs)
-        except PlatformError as error:
-            show(error)
-            raise typer.Exit(1) from None
-        except EndpointConnectionError as error:
-            show(
-                PlatformError(
-                    "reach the platform",
-                    f"Nothing answers at {error.kwargs.get('endpoint_url')}.",
-                    "See what runs with smp status, and why it ended with smp logs.",
-                )
-            )
-            raise typer.Exit(1) from None
-        except ClientError as error:
-            show(
-                PlatformError(error.operation_name, str(error), "The server's own words: smp logs")
-            )
-            raise typer.Exit(1) from None
-        except BotoCoreError as error:
-            show(PlatformError("call the platform", str(error), "See its state with: smp status"))
-            raise typer.Exit(1) from None
-        except BrokenPipeError:
-            # Whoever read the output has seen enough, as in `smp logs | head`.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
-        except KeyboardInterrupt:
-            err.print("[yellow]Interrupted.[/]")
-            raise typer.Exit(INTERRUPTED) from None
-
-    return wrapper
 
 
 def show(error: PlatformError) -> None:
@@ -76,32 +25,6 @@ def show(error: PlatformError) -> None:
     err.print(f"[bold]Why:[/]    {escape(error.why)}")
     if error.remedy:
         err.print(f"[bold]Do:[/]     {escape(error.remedy)}")
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Make the first SIGINT, SIGTERM or SIGHUP a KeyboardInterrupt, and ignore later ones.
-
-    The first one starts the cleaning up, which must not be cut short by an impatient second.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in signals}
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        for each in signals:
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    for number in signals:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Seconds(ProgressColumn):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from local.cli.aws import Aws
-from local.cli.console import Steps, out, told
+from local.cli.console import Steps, out
 from local.images import building, contents
 from local.images.pushing import Registry
 from local.platform.errors import PlatformError
@@ -47,7 +47,7 @@ def build(
     ] = None,
 ) -> None:
     """Build the images in Docker of this machine."""
-    told(_build)(names or [], base, tag, torch_index)
+    _build(names or [], base, tag, torch_index)
 
 
 def _build(names: list[str], base: str, tag: str, torch_index: str | None) -> None:
@@ -88,7 +88,7 @@ def push(
     tag: Tag = building.TAG,
 ) -> None:
     """Push built images to the repositories of an environment, for jobs with `image: platform`."""
-    told(_push)(names or [], environment, tag)
+    _push(names or [], environment, tag)
 
 
 def _push(names: list[str], environment: str, tag: str) -> None:

@@ -1,14 +1,27 @@
 """The command line as a whole: its commands, in the order in which one meets them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from local.cli import demo, endpoints, images, logs, notebooks, platform, quotas, training
-from local.cli.console import told
+from local.cli.guard import guarded, interruptible
+
+
+class _Guarded(TyperGroup):
+    """Explains what a command fails of, before the command line's own handlers see it."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - the library's own types are private
+        """Run the command, which a signal interrupts in order."""
+        with interruptible(), guarded():
+            return super().invoke(ctx)
+
 
 app = typer.Typer(
     name="smp",
+    cls=_Guarded,
     help=(
         "A SageMaker platform on this machine: the stacks of this project, deployed to an AWS"
         " that runs here, without an account. State lives under .local/ of the checkout, or"
@@ -29,7 +42,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
 
 for panel, commands in PANELS.items():
     for command in commands:
-        app.command(rich_help_panel=panel)(told(command))
+        app.command(rich_help_panel=panel)(command)
 
 app.add_typer(images.app, name="images", rich_help_panel="Models")
 app.add_typer(notebooks.app, name="notebook", rich_help_panel="Notebooks")

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from local.cli.aws import Aws
-from local.cli.console import Steps, err, itself, out, told
+from local.cli.console import Steps, err, itself, out
 from local.cli.logs import follow_lines
 from local.cli.tailing import NOTEBOOK_GROUP, Tail
 from local.platform.errors import PlatformError
@@ -35,10 +35,6 @@ Name = Annotated[
 @app.command("list")
 def listed() -> None:
     """Show the notebook instances."""
-    told(_list)()
-
-
-def _list() -> None:
     client = Aws().sagemaker
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("Notebook", "status", "type", "why"):
@@ -56,10 +52,6 @@ def _list() -> None:
 @app.command()
 def start(name: Name) -> None:
     """Start a notebook instance and wait until it is in service."""
-    told(_start)(name)
-
-
-def _start(name: str) -> None:
     aws = Aws()
     whole, found = _moved(aws, name, "start", "InService", "Pending")
     if found["NotebookInstanceStatus"] != "InService":
@@ -103,10 +95,6 @@ def _moved(
 @app.command()
 def stop(name: Name) -> None:
     """Stop a notebook instance; what lies in SageMaker/ stays, all else of its home goes."""
-    told(_stop)(name)
-
-
-def _stop(name: str) -> None:
     _moved(Aws(), name, "stop", "Stopped", "Stopping")
 
 
@@ -118,10 +106,6 @@ def opened(
     ] = True,
 ) -> None:
     """Print an address that opens the notebook's JupyterLab for five minutes, and open it."""
-    told(_open)(name, browser)
-
-
-def _open(name: str, browser: bool) -> None:
     aws = Aws()
     found = _find(aws, name)
     if found["NotebookInstanceStatus"] != "InService":
@@ -146,10 +130,6 @@ def logs(
     ] = False,
 ) -> None:
     """Print what the notebook's lifecycle scripts and its JupyterLab have printed."""
-    told(_logs)(name, follow)
-
-
-def _logs(name: str, follow: bool) -> None:
     aws = Aws()
     whole = _find(aws, name)["NotebookInstanceName"]
     tail = Tail(aws, NOTEBOOK_GROUP, f"{whole}/")

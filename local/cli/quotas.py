@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from local.cli.aws import Aws
-from local.cli.console import err, out, told
+from local.cli.console import err, out
 from local.platform import control
 from local.platform.home import default_home
 from local.platform.lifecycle import attach
@@ -32,7 +32,7 @@ def quota(
 ) -> None:
     """Show the service quotas: what is allowed, what is used of it, and what has been changed."""
     if context.invoked_subcommand is None:
-        told(_show)(every, named)
+        _show(every, named)
 
 
 def _show(every: bool, named: str) -> None:
@@ -65,10 +65,6 @@ def change(
     value: Annotated[int, typer.Argument(min=0, help="How much is allowed from now on.")],
 ) -> None:
     """Set a quota, as only AWS can; what runs already goes on, however little is allowed."""
-    told(_change)(quota, value)
-
-
-def _change(quota: str, value: int) -> None:
     changed = _call({"set": table.codes().get(quota, quota), "value": value})
     err.print(f"{escape(changed['name'])} ({changed['code']}) is {changed['limit']} now.")
 
@@ -76,10 +72,6 @@ def _change(quota: str, value: int) -> None:
 @app.command()
 def requests() -> None:
     """Show the requests for more, newest first."""
-    told(_requests)()
-
-
-def _requests() -> None:
     client = Aws().service_quotas
     pages = client.get_paginator("list_requested_service_quota_change_history").paginate()
     shown = _table("Request", "status", "quota", "code", "wanted", "by")
@@ -105,7 +97,7 @@ def approve(
     request: Annotated[str, typer.Argument(help="The request's id: see smp quota requests.")],
 ) -> None:
     """Grant a request for more, as only AWS can: the quota is what was asked for."""
-    told(_decide)("approve", request)
+    _decide("approve", request)
 
 
 @app.command()
@@ -113,7 +105,7 @@ def deny(
     request: Annotated[str, typer.Argument(help="The request's id: see smp quota requests.")],
 ) -> None:
     """Refuse a request for more, as only AWS can: the quota stays as it is."""
-    told(_decide)("deny", request)
+    _decide("deny", request)
 
 
 def _decide(how: str, request: str) -> None:
