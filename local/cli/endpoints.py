@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated
 import typer
 from botocore.exceptions import ClientError
 
+from local.cli import reading
 from local.cli.aws import Aws
 from local.cli.console import Steps, err
 from local.platform.errors import PlatformError
@@ -17,6 +19,8 @@ from local.platform.home import PREFIX
 
 PARAMETER = "ModelPackageArn"
 PAUSE = 0.3
+# More than InvokeEndpoint takes.
+_LONGEST = 64 << 20
 
 
 def deploy(
@@ -157,13 +161,15 @@ def invoke(
 
 def _payload(body: str) -> bytes:
     if body == "@-":
-        return sys.stdin.buffer.read()
-    if body.startswith("@"):
-        path = Path(body[1:])
-        try:
-            return path.read_bytes()
-        except OSError as error:
+        read = sys.stdin.buffer.read(_LONGEST + 1)
+        if len(read) > _LONGEST:
             raise PlatformError(
-                "read the body", f"{path}: {error.strerror}.", "Name a file after the @."
-            ) from None
-    return body.encode()
+                "read the body",
+                f"Standard input holds more than {_LONGEST >> 20} MiB.",
+                "Send an endpoint less at once.",
+            )
+        return read
+    if body.startswith("@"):
+        remedy = "Name a file of one request after the @."
+        return reading.contents(Path(body[1:]), _LONGEST, "read the body", remedy)
+    return os.fsencode(body)

@@ -29,7 +29,8 @@ _REMEDIES = {
     errno.ENOSPC: "Free some space on that disk and run {command} again.",
     errno.EDQUOT: "Free some space on that disk, or have your quota raised, and run {command}"
     " again.",
-    errno.EFBIG: "Allow this shell larger files, with ulimit -f unlimited, and run {command} again.",
+    errno.EFBIG: "Allow this shell larger files, with ulimit -f unlimited, and run {command}"
+    " again.",
     errno.EMFILE: "Allow this shell more open files, with ulimit -n 1024, and run {command} again.",
     errno.ENFILE: "End some programs: this machine has as many files open as it can.",
     errno.EROFS: "Let SMP_HOME name a folder on a disk that may be written, and run {command}"
@@ -122,11 +123,9 @@ def _urllib(error: BaseException) -> PlatformError | None:
 def _http(error: BaseException) -> PlatformError | None:
     from http.client import HTTPException
 
-    return (
-        _unreachable(f"{type(error).__name__} {error}")
-        if isinstance(error, HTTPException)
-        else None
-    )
+    if isinstance(error, HTTPException):
+        return _unreachable(f"What answered is no HTTP: {type(error).__name__} {error}".strip())
+    return None
 
 
 def _commands(error: BaseException) -> PlatformError | None:
@@ -197,7 +196,7 @@ def _import(error: ImportError) -> PlatformError:
     """Nothing can be imported where no file can be opened, which Python takes for its absence."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
-        os.listdir(".")
+        [*Path(__file__).parent.iterdir()]
     except OSError as reason:
         return _system(reason)
     return PlatformError(
@@ -212,7 +211,8 @@ def unexpected(error: BaseException) -> PlatformError:
     trace = "".join(traceback.format_exception(error))
     head = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC  {shlex.join(sys.argv)}"
     try:
-        place = f"The trace of it is in {_keep(f'{head}\n{trace}\n')}."
+        path = _keep(f"{head}\n{trace}\n")
+        place = f"The trace of it is in {path}."
     except (OSError, PlatformError):
         place = "Its trace is printed with SMP_DEBUG=1."
     text = str(error).strip().partition("\n")[0]

@@ -1,7 +1,7 @@
 """The one place where failures of `smp` become a sentence and an exit code.
 
 It surrounds the whole command line, its imports and the last flush of its output included. What
-can be explained is in failures.py; all else is told as unexpected, with a file that holds the trace.
+can be explained is in failures.py; all else is told as unexpected, with a file of its trace.
 """
 
 import os

@@ -65,6 +65,12 @@ def _files(folder: Path) -> Iterator[Path]:
             yield from _files(path)
         elif path.is_file():
             yield path
+        else:
+            raise PlatformError(
+                _PACK,
+                f"{path} is neither a file nor a folder, but a pipe, a socket or a device.",
+                "Leave it out of the folder of the code.",
+            )
 
 
 def key(archive: bytes) -> str:

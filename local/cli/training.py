@@ -10,11 +10,14 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from local.cli import reading, workflow
 from local.cli import source as code
-from local.cli import workflow
 from local.cli.aws import Aws
 from local.cli.console import Steps, err
 from local.platform.errors import PlatformError
+
+# A request of a state machine is shorter still.
+_LONGEST = 1 << 20
 
 
 def train(
@@ -47,12 +50,9 @@ def train(
 
 def read(aws: Aws, path: Path) -> dict[str, Any]:
     """The request in a file, with {data_bucket} replaced by the platform's own."""
+    body = reading.contents(path, _LONGEST, "read the request", "Name a JSON file.")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PlatformError(
-            "read the request", f"{path}: {error.strerror}.", "Name a JSON file."
-        ) from None
+        document = reading.document(body)
     except ValueError as error:
         raise PlatformError(
             "read the request", f"{path} is no JSON: {error}.", "Correct the file there."

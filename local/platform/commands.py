@@ -10,6 +10,7 @@ from pathlib import Path
 
 from local.platform.errors import PlatformError
 from local.platform.home import CHECKOUT
+from local.platform.traces import condensed, says_full
 
 KEPT_LINES = 25
 
@@ -71,9 +72,14 @@ class Commands:
         if self._cancelled:
             raise Cancelled(step)
         if code != 0:
-            said = "\n".join(line for line in lines if line)[-6000:].splitlines()[-KEPT_LINES:]
+            full = says_full("\n".join(lines[-KEPT_LINES:]))
+            # A trace is of use to who has changed the code, and none to who has a full disk.
+            told = condensed(lines) if full else lines
+            said = "\n".join(line for line in told if line)[-6000:].splitlines()[-KEPT_LINES:]
             raise PlatformError(
-                step, f"{_words(command)} ended with exit code {code}:\n" + "\n".join(said), remedy
+                step,
+                f"{_words(command)} ended with exit code {code}:\n" + "\n".join(said),
+                f"Free some space on that disk and run smp up again. {remedy}" if full else remedy,
             )
         return lines
 

@@ -22,11 +22,14 @@ from local.platform import ready
 from local.platform.errors import PlatformError
 from local.platform.home import CHECKOUT, Home, tool_environment
 from local.platform.record import MARK, Server, recorded
+from local.platform.traces import condensed, says_full
 from local.process_identity import ProcessIdentity
 
 DEFAULT_PORT = 4566
 READY_SECONDS = 90.0
 STOP_SECONDS = 10.0
+# How much of the log may hold the lines that are shown.
+_LOG_END = 256 * 1024
 # Waits and retries of state machines are made for a service that takes minutes; here nothing does.
 WAIT_SCALE = 0.1
 COMMAND = (sys.executable, "-m", "local.server", "--wait-scale", str(WAIT_SCALE))
@@ -113,10 +116,12 @@ def wait_ready(server: Server, home: Home, seconds: float = READY_SECONDS) -> No
     limit = time.monotonic() + seconds
     while (answer := ready.ask(server)) is not ready.Answer.READY:
         if server.process is None:
+            said = last_lines(home)
+            full = "Free some space on that disk and run smp up again. " if says_full(said) else ""
             raise PlatformError(
                 "start the server",
-                "It ended before it answered. Its last lines:\n" + last_lines(home),
-                f"The whole log is {home.log}.",
+                f"It ended before it answered. Its last lines:\n{said}",
+                f"{full}The whole log is {home.log}.",
             )
         if answer is ready.Answer.ANOTHER:
             raise _taken(server.port)
@@ -131,12 +136,14 @@ def wait_ready(server: Server, home: Home, seconds: float = READY_SECONDS) -> No
 
 
 def last_lines(home: Home, count: int = 15) -> str:
-    """The end of what the server printed."""
+    """The end of what the server printed, without the frames of its traces."""
     try:
-        lines = home.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        with home.log.open("rb") as log:
+            log.seek(max(log.seek(0, os.SEEK_END) - _LOG_END, 0))
+            lines = log.read().decode(errors="replace").splitlines()
     except FileNotFoundError:
         return "(nothing)"
-    return "\n".join(lines[-count:]) or "(nothing)"
+    return "\n".join(condensed(lines)[-count:]) or "(nothing)"
 
 
 def claim(port: int) -> socket.socket:
