@@ -65,16 +65,18 @@ def report(error: BaseException) -> int:
         # Whoever read the output has seen enough, as in `smp logs | head`.
         _silence(sys.stdout)
         return 0
-    from local.cli import failures
-
-    explained = failures.explain(error) or failures.unexpected(error)
+    said = f"Failed: smp\nWhy:    {error}\nDo:     Mend that, and run it again."
     try:
+        from local.cli import failures
+
+        explained = failures.explain(error) or failures.unexpected(error)
+        said = f"Failed: {explained.step}\nWhy:    {explained.why}\nDo:     {explained.remedy}"
         from local.cli.console import show
 
         show(explained)
     except Exception:
-        # Whatever hindered the command hinders the colors, too.
-        _say(f"Failed: {explained.step}\nWhy:    {explained.why}\nDo:     {explained.remedy}")
+        # Whatever hindered the command hinders what makes its sentence and its colors, too.
+        _say(said)
     return FAILED
 
 

@@ -18,6 +18,8 @@ from local.process_identity import ProcessIdentity
 MARK = "SMP_SERVER_HOME"
 _STEP = "find the platform"
 _PORTS = range(1, 65536)
+# When no process ever started.
+NEVER = -1.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Server:
 
     def save(self, home: Home) -> None:
         """Write the record, in one step, for its owner alone to read."""
-        write_private(home.record, json.dumps(asdict(self)))
+        write_private(home.record, json.dumps({**asdict(self), "home": str(home.path)}))
 
     def with_deployed(self, fingerprint: str) -> "Server":
         """The same server, after a deployment."""
@@ -72,18 +74,21 @@ def recorded(home: Home) -> Server | None:
         "deployed": str,
         "boot": str,
         "secret": str,
+        "home": str,
     }
     for name, kind in types.items():
         if not isinstance(document.get(name), kind) or isinstance(document.get(name), bool):
             raise broken(home.record, f"{name} is {document.get(name)!r}")
     for name in document.keys() - types.keys():
         raise broken(home.record, f"it has {name}")
+    owner = document.pop("home")
     server = Server(**document)
     if server.pid < 1:
         raise broken(home.record, f"pid is {server.pid}")
     if server.port not in _PORTS:
         raise broken(home.record, f"port is {server.port}")
-    return server
+    # In a copy of a home, the process that is named is the original's: here, none runs.
+    return server if owner == str(home.path) else replace(server, started=NEVER)
 
 
 def _older(home: Home, document: Mapping[str, Any]) -> Server:
@@ -101,7 +106,7 @@ def _older(home: Home, document: Mapping[str, Any]) -> Server:
                 " cannot prove to this one what it is.",
                 f"End it with: kill {pid}. Then smp up takes its state up.",
             )
-    return Server(pid, -1.0, port, deployed)
+    return Server(pid, NEVER, port, deployed)
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
