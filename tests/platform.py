@@ -8,18 +8,19 @@ import subprocess
 import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import boto3
-import psutil
 import pytest
 from botocore.config import Config
 
 from local.platform import control
 from local.platform.home import Home
 from local.platform.lifecycle import attach
+from local.process_identity import ProcessIdentity
 
 SMP = Path(sys.executable).parent / "smp"
 UP_SECONDS = 300
@@ -146,7 +147,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform
         if not living:
             result = run_smp(home, ["up", "--port", str(free_port())])
             assert result.returncode == 0, result.stderr
-        holders.write_text(json.dumps([*living, os.getpid()]))
+        own = ProcessIdentity.of(os.getpid())
+        holders.write_text(json.dumps([asdict(each) for each in [*living, own]]))
     running = LocalPlatform(home, shared / "together")
     running.begin_test()
     RUNNING.append(running)
@@ -157,8 +159,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform
         running.end_test()
         RUNNING.clear()
         with locked(lock, fcntl.LOCK_EX):
-            living = [pid for pid in _living(holders) if pid != os.getpid()]
-            holders.write_text(json.dumps(living))
+            living = [each for each in _living(holders) if each.pid != os.getpid()]
+            holders.write_text(json.dumps([asdict(each) for each in living]))
             if not living:
                 run_smp(home, ["down"], 60)
 
@@ -286,10 +288,10 @@ def alerts(platform: LocalPlatform) -> Iterator[str]:
     sqs.delete_queue(QueueUrl=url)
 
 
-def _living(holders: Path) -> list[int]:
+def _living(holders: Path) -> list[ProcessIdentity]:
     """The workers that use the platform; one that was killed uses it no more."""
-    pids = json.loads(holders.read_text()) if holders.exists() else []
-    return [pid for pid in pids if psutil.pid_exists(pid)]
+    found = json.loads(holders.read_text()) if holders.exists() else []
+    return [each for each in (ProcessIdentity(**one) for one in found) if each.process()]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -24,10 +24,8 @@ def check(folder: Path, trusted: Path) -> None:
         if place != folder and (place == trusted or place in trusted.parents):
             return
         try:
-            found = place.stat()
-        except FileNotFoundError:
-            continue
-        except NotADirectoryError:
+            found = look(place)
+        except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
             raise PlatformError(
@@ -39,6 +37,11 @@ def check(folder: Path, trusted: Path) -> None:
             _check_folder(folder, found)
         else:
             _check_parent(folder, place, found, trusted)
+
+
+def look(place: Path) -> os.stat_result:
+    """Owner and permissions of what is at a path."""
+    return place.stat()
 
 
 def _check_folder(folder: Path, found: os.stat_result) -> None:
@@ -113,6 +116,9 @@ def write_private(path: Path, text: str) -> None:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
         draft.replace(path)
-    except BaseException:
+    except BaseException as error:
         draft.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            # A write that fails does not say where.
+            error.filename = str(path)
         raise

@@ -18,10 +18,22 @@ SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 class Handler(http.server.BaseHTTPRequestHandler):
     secret = ""
 
+    kind = "ready"
+
+    def do_POST(self) -> None:
+        """An answer to AWS's clients that is no answer, or none."""
+        if self.kind == "hangs-up":
+            self.close_connection = True
+            return
+        self.do_GET()
+
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
         challenge = self.path.partition("challenge=")[2]
+        if not challenge:
+            self.wfile.write(b"<html>")
+            return
         port = cast(http.server.HTTPServer, self.server).server_port
         document = {"ready": True, "proof": handover.proof(self.secret, port, challenge)}
         self.wfile.write(json.dumps(document).encode())
@@ -39,13 +51,15 @@ def main() -> None:
     parser.add_argument("--listener", type=int)
     parser.add_argument("--secret", type=int)
     given = parser.parse_args()
+    (given.state / "kept").touch()
     taken = handover.Handover.taken(given.listener, given.secret)
     Handler.secret = taken.secret
     if given.kind == "dies":
         sys.exit("the plain server dies of a reason")
     if given.kind == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if given.kind != "ready":
+    Handler.kind = given.kind
+    if given.kind in ("parent", "deaf"):
         # One of its group, one that left the group, and one that kept nothing but the folder.
         subprocess.Popen(SLEEP)
         subprocess.Popen(SLEEP, start_new_session=True)
