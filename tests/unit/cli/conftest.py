@@ -17,7 +17,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     made = Home(tmp_path / "home")
     monkeypatch.setenv("SMP_HOME", str(made.path))
     yield made
-    server.stop(made)
+    if made.log.exists():
+        server.stop(made)
 
 
 @pytest.fixture

@@ -65,9 +65,7 @@ NO_OBJECTS = ["", "{", "[]", "1", "null", '"x"', "NaN", "[" * 100_000, "\ufffe",
     ],
     ids=lambda text: text[:60],
 )
-def test_a_record_of_any_other_shape_is_named_and_can_be_given_up(
-    text: str, smp: Smp, home: Home
-) -> None:
+def test_a_record_of_any_other_shape_is_named(text: str, smp: Smp, home: Home) -> None:
     home.create()
     home.record.write_text(text, encoding="utf-16" if "\ufffe" in text else "utf-8")
     for words in ("status", "env", "up"):
@@ -75,6 +73,12 @@ def test_a_record_of_any_other_shape_is_named_and_can_be_given_up(
         said.is_a_sentence()
         assert str(home.record) in said.err
         assert "smp down" in said.err
+
+
+@pytest.mark.parametrize("text", ["", "[1]", json.dumps({**RECORD, "port": "z"})])
+def test_a_platform_whose_record_is_broken_can_be_given_up(text: str, smp: Smp, home: Home) -> None:
+    home.create()
+    home.record.write_text(text)
     assert smp("down").code == 0
     assert not home.path.exists()
 
