@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import stat
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,6 +68,8 @@ class Container:
         # For attaching and waiting, which last as long as the container.
         self._watching = engine.stream_client()
         try:
+            for mount in spec.mounts:
+                open_to_all(mount.folder)
             self.id = _create(engine.client(), spec, engine.labels)
         except BaseException:
             self._watching.close()
@@ -194,6 +197,21 @@ def hand_over(engine: Engine, image: str, folders: Sequence[Path], user: int, gr
         labels={**engine.labels},
         remove=True,
     )
+
+
+def open_to_all(folder: Path) -> None:
+    """Let every user of a container read what is mounted into it.
+
+    The platform writes its files for its own user alone; in a container, another user may run, or
+    root may be one of another namespace. On this machine nobody else comes as far as the folder.
+    """
+    for place, _, names in os.walk(folder):
+        for path in (Path(place), *(Path(place, name) for name in names)):
+            # Links are left alone: what they lead to may be none of the container's.
+            with contextlib.suppress(FileNotFoundError):
+                mode = path.lstat().st_mode
+                if not stat.S_ISLNK(mode):
+                    path.chmod(stat.S_IMODE(mode) | 0o044 | (0o011 if mode & 0o100 else 0))
 
 
 def remove_left_over(engine: Engine) -> int:

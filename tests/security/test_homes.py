@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from local.containers.container import open_to_all
 from local.platform import assembly, credentials, lifecycle, ownership, server
 from local.platform.credentials import Credentials
 from local.platform.errors import PlatformError
@@ -150,6 +151,21 @@ def test_links_in_the_folder_are_not_written_through(home: Home, tmp_path: Path)
         server.start(home, free_port(), COMMAND)
     assert target.read_text() == "three years"
     assert not home.credentials.is_symlink()
+
+
+@pytest.mark.holds("A container's own user may read what is mounted, though others may not.")
+def test_what_is_mounted_into_a_container_is_readable_there(tmp_path: Path) -> None:
+    folder, secret = tmp_path / "input", tmp_path / "secret"
+    (folder / "data").mkdir(parents=True)
+    files = {folder / "data" / "a.csv": 0o600, folder / "data" / "run.sh": 0o700, secret: 0o600}
+    for path, mode in files.items():
+        path.touch()
+        path.chmod(mode)
+    (folder / "link").symlink_to(secret)
+    folder.chmod(0o700)
+    open_to_all(folder)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [folder, *files]}
+    assert modes == {"input": 0o755, "a.csv": 0o644, "run.sh": 0o755, "secret": 0o600}
 
 
 @pytest.mark.holds("A step of the clock neither hides a running platform nor ends it.")

@@ -64,6 +64,8 @@ class Pipe:
 
     def _make(self, epoch: int) -> None:
         os.mkfifo(self._path(epoch))
+        # In a container, another user may be the one who reads.
+        self._path(epoch).chmod(0o644)
 
     def _run(self) -> None:
         epoch = 0
