@@ -97,8 +97,8 @@ def interruptible() -> Iterator[None]:
         raise KeyboardInterrupt
 
     for number in _SIGNALS:
-        # nohup, for example, lets it go on without its terminal.
-        if before[number] is not signal.SIG_IGN:
+        # Under nohup it goes on without its terminal.
+        if number != signal.SIGHUP or before[number] is not signal.SIG_IGN:
             signal.signal(number, interrupt)
     try:
         yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from botocore.exceptions import ClientError
 
 from local.cli.aws import Aws
 from local.cli.console import Steps, out
@@ -16,6 +17,7 @@ from local.platform.home import ENVIRONMENT
 if TYPE_CHECKING:
     from types_boto3_ecr import ECRClient
 
+_OTHERS = "Choose other credentials, as with AWS_PROFILE."
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -98,7 +100,12 @@ def _push(names: list[str], environment: str, tag: str) -> None:
         for name in wanted:
             step = f"push {name}"
             steps.begin(step)
-            pushed = registry.push(name, tag)
+            try:
+                pushed = registry.push(name, tag)
+            except ClientError as error:
+                if environment == ENVIRONMENT:
+                    raise
+                raise PlatformError(step, str(error), _OTHERS) from None
             steps.end(step, "was there already: tags never move" if pushed.before else "")
             out.print(pushed.uri)
 
@@ -115,11 +122,14 @@ def _ecr(environment: str) -> ECRClient:
     except (InvalidEnvironment, OSError) as error:
         raise PlatformError("read the environment", str(error), "") from error
     session = boto3.Session(region_name=found.region)
-    account = session.client("sts").get_caller_identity()["Account"]
+    try:
+        account = session.client("sts").get_caller_identity()["Account"]
+    except ClientError as error:
+        raise PlatformError("find your credentials", str(error), _OTHERS) from None
     if account != found.account:
         raise PlatformError(
             f"push to {environment}",
             f"Your credentials are of account {account}; {environment} is in {found.account}.",
-            "Choose others, as with AWS_PROFILE.",
+            _OTHERS,
         )
     return session.client("ecr")
