@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import hmac
 import logging
 import multiprocessing
 import os
@@ -37,6 +38,10 @@ INLINE_BYTES = 64 * 1024
 CONCURRENT_REQUESTS = 64
 # How many times the limit is read of a body that is refused anyway.
 DRAINED_PAYLOADS = 10
+# Who has started this server may have given it a key in this variable, for itself alone: then the
+# server answers nobody else, whatever web page or process of the machine asks its port.
+KEY_VARIABLE = "SAGEMAKER_CALLER_KEY"
+KEY_HEADER = "x-sagemaker-caller-key"
 
 log = logging.getLogger("algorithms")
 
@@ -76,6 +81,7 @@ class Server:
         self._limit = payload_limit(environment)
         self._batch = environment.get("SAGEMAKER_BATCH", "").lower() == "true"
         self._accept = default_accept(model, environment)
+        self._key = environment.get(KEY_VARIABLE, "").encode()
         self._executor = ThreadPoolExecutor(max_workers=1)
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
@@ -97,6 +103,9 @@ class Server:
 
     async def _answer(self, scope: Scope, protocol: HTTPProtocol) -> tuple[int, str, bytes]:
         path, method = scope.path, scope.method
+        given = scope.headers.get(KEY_HEADER) or ""
+        if self._key and not hmac.compare_digest(given.encode(), self._key):
+            raise Refusal(403, "This model server answers the platform that started it alone")
         if path == "/invocations":
             _require(method, "POST", path)
             body = await self._body(scope, protocol)
@@ -132,6 +141,8 @@ class Server:
         length = scope.headers.get("content-length")
         if length is not None and int(length) <= self._limit:
             return await protocol()
+        if length is not None and int(length) > DRAINED_PAYLOADS * self._limit:
+            raise _too_large(int(length), self._limit)
         # What is too large is read all the same, and forgotten: a client that is still sending
         # would find its connection broken, and not the reason.
         chunks, size = [], 0
@@ -144,9 +155,7 @@ class Server:
             if size > DRAINED_PAYLOADS * self._limit:
                 break
         if size > self._limit:
-            raise Refusal(
-                413, f"The body has {size:,} bytes; at most {self._limit:,} bytes are allowed"
-            )
+            raise _too_large(size, self._limit)
         return b"".join(chunks)
 
     def _execution_parameters(self) -> bytes:
@@ -159,6 +168,10 @@ class Server:
                 "MaxPayloadInMB": self._limit // (1024 * 1024),
             }
         )
+
+
+def _too_large(size: int, limit: int) -> Refusal:
+    return Refusal(413, f"The body has {size:,} bytes; at most {limit:,} bytes are allowed")
 
 
 def _require(method: str, allowed: str, path: str) -> None:

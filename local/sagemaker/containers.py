@@ -159,6 +159,8 @@ class ContainerProgram:
     """An image that runs in one container, or in one for each host of its job."""
 
     interface = "eth0"
+    # By AWS's contract, a container is asked by nothing but its port.
+    keyed = False
 
     def __init__(
         self,
@@ -233,6 +235,7 @@ class ContainerProgram:
         port: int,
         credentials: Credentials | None,
         on_line: Callable[[str], None],
+        key: str,
     ) -> "Container":
         """Run the image as a model server; the model is read-only."""
         network = self._containers.network(isolated=self._isolated, hosts=1, reached=True)

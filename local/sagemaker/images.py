@@ -29,6 +29,9 @@ class Runtime(Protocol):
     def environment(self, algorithm: str) -> Mapping[str, str]:
         """Give what the process finds in its environment beside what SageMaker puts there."""
 
+    def reads(self) -> Sequence[Path]:
+        """Name the files and folders that the process reads, beside those of its own and Python."""
+
 
 class AlgorithmsRuntime:
     """The algorithms of this project, in the place of any image of theirs."""
@@ -61,15 +64,25 @@ class AlgorithmsRuntime:
         return kept
 
     def command(self, action: str) -> Sequence[str]:
-        """Run the toolkit under the interpreter that runs the platform."""
-        return [sys.executable, "-m", "algorithms", action]
+        """Run the toolkit under the interpreter that runs the platform.
+
+        Isolated: neither the folder of the process nor a person's own packages are searched.
+        """
+        return [sys.executable, "-I", "-u", str(_algorithms() / "start.py"), action]
 
     def environment(self, algorithm: str) -> Mapping[str, str]:
-        """Make `algorithms` importable from the job's folder, and say which one to run."""
-        import algorithms
+        """Say which algorithm to run."""
+        return {"ALGORITHM_NAME": algorithm}
 
-        root = Path(str(algorithms.__file__)).parents[1]
-        return {"ALGORITHM_NAME": algorithm, "PYTHONPATH": str(root)}
+    def reads(self) -> Sequence[Path]:
+        """Name the folder of the algorithms."""
+        return [_algorithms()]
+
+
+def _algorithms() -> Path:
+    import algorithms
+
+    return Path(str(algorithms.__file__)).parent
 
 
 def runnable(runtime: Runtime, image: str) -> str:

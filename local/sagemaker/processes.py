@@ -11,6 +11,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import IO, Protocol
 
+from local.confinement import Confinement, Rules
 from local.process_identity import ProcessIdentity
 from local.sagemaker.store import Store
 
@@ -29,6 +30,7 @@ _INHERITED = (
     "OMP_NUM_THREADS",
     "OMP_WAIT_POLICY",
 )
+_SEARCHED = ("PATH", "LD_LIBRARY_PATH")
 
 _log = logging.getLogger(__name__)
 
@@ -57,8 +59,9 @@ class Running(Protocol):
 class Processes:
     """Starts processes and remembers them, so that none outlives the platform for good."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, confinement: Confinement) -> None:
         self._store = store
+        self._confinement = confinement
 
     def start(
         self,
@@ -66,21 +69,32 @@ class Processes:
         *,
         environment: Mapping[str, str],
         folder: Path,
+        rules: Rules,
         on_line: Callable[[str], None],
     ) -> "Process":
-        """Start a process in a group of its own; `on_line` gets each line that it prints."""
+        """Start a process in a group of its own, kept to its rules.
+
+        `on_line` gets each line that it prints.
+        """
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        popen = subprocess.Popen(
-            [*command],
-            env={**inherited, **environment},
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            # What a job writes is carried elsewhere, where its own user must be able to read it.
-            umask=0o022,
-        )
+        for name in _SEARCHED:
+            # An empty or relative place would be one in the folder of the process: of its data.
+            places = filter(os.path.isabs, inherited.get(name, "").split(os.pathsep))
+            inherited[name] = os.pathsep.join(places)
+        inherited = {name: value for name, value in inherited.items() if value}
+        with self._confinement.launch(command, {**inherited, **environment}, rules) as launch:
+            popen = subprocess.Popen(
+                launch.command,
+                env=launch.environment,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=launch.descriptors,
+                # What a job writes is carried elsewhere, where its own user must be able to read it.
+                umask=0o022,
+            )
         name = str(popen.pid)
         try:
             self._store.put(KIND, name, asdict(ProcessIdentity.of(popen.pid)))

@@ -3,14 +3,20 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
+from local.confinement import Rules
 from local.sagemaker.containers import Containers
 from local.sagemaker.images import Runtime, is_own, runnable
 from local.sagemaker.ports import Aws, Credentials
 from local.sagemaker.processes import Process, Processes, Running
 from local.sagemaker.roles import Role
-from local.sagemaker.training import container
+from local.sagemaker.training import container, variables
 from local.sagemaker.training.cluster import Place
+
+# Where the first host of a job waits for the others: algorithms.toolkit.peers.PORT.
+_MEETING = 9909
+_FREE_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class Program(Protocol):
@@ -18,6 +24,8 @@ class Program(Protocol):
 
     # The network interface by which its hosts reach one another.
     interface: str
+    # Whether its model server answers only who shows the key that it was started with.
+    keyed: bool
 
     def pull(self, role: Role) -> None:
         """Have the image here, in the name of a role.
@@ -49,8 +57,11 @@ class Program(Protocol):
         port: int,
         credentials: Credentials | None,
         on_line: Callable[[str], None],
+        key: str,
     ) -> Running:
         """Run `serve`, reached at a port of this machine's loopback; without credentials, isolated.
+
+        Where the program is `keyed`, it answers only who shows the key.
 
         Raises:
             CannotStart: when the image cannot be started.
@@ -134,6 +145,7 @@ class ProcessProgram:
         self, aws: Aws, runtime: Runtime, processes: Processes, image: str, algorithm: str
     ) -> None:
         self.interface = container.loopback()
+        self.keyed = True
         self._aws = aws
         self._runtime = runtime
         self._processes = processes
@@ -161,7 +173,15 @@ class ProcessProgram:
             endpoint_url=self._aws.endpoint_url,
             credentials=credentials,
         )
-        return self._start("train", folder, environment, on_line)
+        return self._start(
+            "train",
+            folder,
+            environment,
+            on_line,
+            asked=job.get("Environment", {}),
+            connects=_peers(place, self._platform(credentials)),
+            binds=_listeners(place),
+        )
 
     def serve(
         self,
@@ -170,6 +190,7 @@ class ProcessProgram:
         port: int,
         credentials: Credentials | None,
         on_line: Callable[[str], None],
+        key: str,
     ) -> Process:
         """Run the algorithm's model server."""
         own = container.common_environment(
@@ -180,8 +201,17 @@ class ProcessProgram:
             # Nothing on this machine but the platform is to reach it.
             "SAGEMAKER_BIND_ADDRESS": "127.0.0.1",
             "SAGEMAKER_BIND_TO_PORT": str(port),
+            "SAGEMAKER_CALLER_KEY": key,
         }
-        return self._start("serve", folder, {**environment, **own, **place}, on_line)
+        return self._start(
+            "serve",
+            folder,
+            {**variables.passed(environment), **own, **place},
+            on_line,
+            asked=environment,
+            connects=self._platform(credentials),
+            binds=[port],
+        )
 
     def close(self) -> None:
         """Nothing is shared by the processes of several hosts."""
@@ -192,10 +222,46 @@ class ProcessProgram:
         folder: Path,
         environment: Mapping[str, str],
         on_line: Callable[[str], None],
+        *,
+        asked: Mapping[str, str],
+        connects: Sequence[int | tuple[int, int]],
+        binds: Sequence[int],
     ) -> Process:
+        if told := variables.note(asked):
+            on_line(told)
+        temporary = folder / "tmp"
         return self._processes.start(
             self._runtime.command(action),
             environment={**environment, **self._runtime.environment(self._algorithm)},
-            folder=folder,
+            # Relative names must not mean what came out of S3.
+            folder=temporary,
+            rules=Rules(
+                temporary,
+                reads=[folder, *self._runtime.reads()],
+                # Of a model server's folder nothing is its own but what it makes while it runs.
+                writes=[folder] if action == "train" else [],
+                connects=connects,
+                binds=binds,
+                only_tcp=True,
+            ),
             on_line=on_line,
         )
+
+    def _platform(self, credentials: Credentials | None) -> list[int]:
+        """The port of the platform, for who may call it."""
+        port = urlsplit(self._aws.endpoint_url).port
+        return [] if credentials is None or port is None else [port]
+
+
+def _listeners(place: Place) -> list[int]:
+    """The ports on which a host listens for the others of its job; 0 is any that is free."""
+    return [_MEETING, 0] if len(place.cluster.hosts) > 1 else []
+
+
+def _peers(place: Place, others: Sequence[int]) -> list[int | tuple[int, int]]:
+    """The ports to which a host connects: its peers choose theirs among those that are free."""
+    if len(place.cluster.hosts) == 1:
+        return [*others]
+    free = _FREE_PORTS.read_text(encoding="ascii") if _FREE_PORTS.exists() else "1024 65535"
+    first, last = map(int, free.split())
+    return [*others, _MEETING, (first, last)]

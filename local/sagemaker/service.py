@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from local.confinement import Confinement, offered
 from local.sagemaker import errors, permissions, validation, wire
 from local.sagemaker.arns import Arns
 from local.sagemaker.containers import Containers
@@ -49,17 +50,20 @@ class SageMakerService:
         runtime: Runtime | None = None,
         containers: Containers | None = None,
         limits: Limits | None = None,
+        confinement: Confinement | None = None,
     ) -> None:
         self.faults = Faults()
         self._aws = aws
         self._arns = Arns(aws.region, aws.account)
         self._store = Store(state / "sagemaker.sqlite")
-        self._processes = Processes(self._store)
+        # Beside its state, the platform's folder holds the administrator's key.
+        confinement = confinement or Confinement(offered(), state.absolute().parents[1])
+        self._processes = Processes(self._store, confinement)
         self.quotas = Quotas(self._store)
         limits = limits or Limits()
         self._containers = containers
         programs = Programs(aws, runtime or AlgorithmsRuntime(), self._processes, containers)
-        around = Surroundings(aws, self._arns, programs, limits, self.quotas)
+        around = Surroundings(aws, self._arns, programs, limits, self.quotas, confinement)
         self._tags = tags = Tags(self._store)
         events = Events(aws, self.faults)
         self._registry = registry = Registry(self._store, self._arns, tags, events)

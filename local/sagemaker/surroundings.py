@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from local.confinement import Confinement
 from local.sagemaker.arns import Arns
 from local.sagemaker.limits import Limits
 from local.sagemaker.ports import Aws
@@ -18,3 +19,4 @@ class Surroundings:
     programs: Programs
     limits: Limits
     quotas: Quotas
+    confinement: Confinement

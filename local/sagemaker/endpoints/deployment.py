@@ -235,10 +235,13 @@ class Variant:
         }
 
         last = _LastLine(logs.add)
+        key = secrets.token_urlsafe(32) if self._program.keyed else ""
 
         def launch(port: int) -> Running:
             try:
-                return self._program.serve(self._folder, environment, port, credentials, last.add)
+                return self._program.serve(
+                    self._folder, environment, port, credentials, last.add, key
+                )
             except CannotStart as error:
                 self._call_failure = self._cannot_start(error)
                 raise
@@ -249,6 +252,7 @@ class Variant:
             startup=self._plan.get("startup") or around.limits.startup,
             log_stream_arn=logs.arn,
             last_line=last,
+            key=key,
             on_given_up=lambda problem: self._on_given_up(
                 f"The model server of production variant {self.name} failed again and again; "
                 f"at last: {problem}. Please check CloudWatch logs for this endpoint."

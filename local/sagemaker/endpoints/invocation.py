@@ -181,7 +181,11 @@ class Invocations:
         try:
             async with asyncio.timeout(self._limits.invocation):
                 return await self._connections.post(
-                    server.port, "/invocations", headers, body, self._limits.payload
+                    server.port,
+                    "/invocations",
+                    {**headers, **server.headers},
+                    body,
+                    self._limits.payload,
                 )
         except TimeoutError as error:
             raise self._model_error(name, server, 0, _TIMED_OUT) from error

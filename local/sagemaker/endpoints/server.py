@@ -10,6 +10,7 @@ from collections.abc import Callable
 from local.sagemaker.limits import Limits
 from local.sagemaker.processes import Running
 
+KEY_HEADER = "X-SageMaker-Caller-Key"
 _PINGS_MISSED = 3
 _FIRST_PING = 0.02
 _SLOWEST_PING = 0.25
@@ -33,11 +34,14 @@ class ModelServer:
         *,
         startup: float,
         log_stream_arn: str,
+        key: str = "",
         on_given_up: Callable[[str], None],
         last_line: Callable[[], str] = str,
     ) -> None:
         self.port = 0
         self.log_stream_arn = log_stream_arn
+        # Without it a server that was given a key answers nobody.
+        self.headers = {KEY_HEADER: key} if key else {}
         self._launch = launch
         self._limits = limits
         self._startup = startup
@@ -200,7 +204,7 @@ class ModelServer:
     def _ping(self, port: int) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=self._limits.ping)
         try:
-            connection.request("GET", "/ping")
+            connection.request("GET", "/ping", headers=self.headers)
             return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
             return False

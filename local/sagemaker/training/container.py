@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from local.sagemaker.ports import Credentials
-from local.sagemaker.training import channels
+from local.sagemaker.training import channels, variables
 from local.sagemaker.training.checkpoints import DEFAULT_PATH
 from local.sagemaker.training.cluster import Place
 
@@ -63,7 +63,7 @@ def environment(
     shared = {"OMP_NUM_THREADS": max((os.cpu_count() or 1) // hosts, 1)} if hosts > 1 else {}
     found = {
         **shared,
-        **job.get("Environment", {}),
+        **variables.passed(job.get("Environment", {})),
         "SAGEMAKER_BASE_DIR": str(folder),
         "SAGEMAKER_METRICS_DIRECTORY": str(folder / "output" / "metrics" / "sagemaker"),
         "TRAINING_JOB_NAME": job["TrainingJobName"],
@@ -81,9 +81,9 @@ def common_environment(
     found = {
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
-        "HOME": str(folder),
+        # Here nothing lies that came out of S3: libraries read settings of a home that would.
+        "HOME": str(folder / "tmp"),
         "TMPDIR": str(folder / "tmp"),
-        "PYTHONUNBUFFERED": "1",
     }
     if credentials is not None:
         found |= {

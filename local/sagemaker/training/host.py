@@ -60,7 +60,8 @@ class Host:
                 config["S3Uri"],
                 storage,
                 checkpoint_folder(folder, config),
-                folder / "checkpoint.sent",
+                # Beside the folder: what the job may write to could be a link by now.
+                folder.with_name(f"{folder.name}.sent"),
                 interval=around.limits.checkpoint_interval,
                 on_failure=on_failure,
             )

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from botocore.model import OperationModel
 from types_boto3_s3 import S3Client
 
+from local.confinement import Confinement, offered
 from local.sagemaker.limits import Limits
 from local.sagemaker.ports import AccessDenied, Credentials
 from local.sagemaker.service import SageMakerService
@@ -132,9 +133,19 @@ class TestRuntime:
     def environment(self, algorithm: str) -> Mapping[str, str]:
         return {"ALGORITHM_NAME": algorithm}
 
+    def reads(self) -> Sequence[Path]:
+        return [Path(__file__).with_name("image.py")]
+
 
 def service(aws: TestAws, state: Path) -> SageMakerService:
-    return SageMakerService(aws, state, runtime=TestRuntime(), limits=LIMITS)
+    return SageMakerService(
+        aws, state, runtime=TestRuntime(), limits=LIMITS, confinement=confinement(state)
+    )
+
+
+def confinement(state: Path) -> Confinement:
+    """As the platform's own, but that tests and what they start meet in the folder of the state."""
+    return Confinement(offered(), state, writes=[state.parent])
 
 
 def job_request(name: str, **changes: object) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import psutil
 import pytest
 from types_boto3_s3 import S3Client
 
+from local.confinement import Confinement, Rules, offered
 from local.sagemaker.arns import Arns
 from local.sagemaker.endpoints.server import ModelServer
 from local.sagemaker.logs import LogStream
@@ -32,8 +33,12 @@ def store(tmp_path: Path) -> Store:
 def run(
     store: Store, folder: Path, code: str, on_line: Callable[[str], None] = lambda _: None
 ) -> Process:
-    return Processes(store).start(
-        [sys.executable, "-c", code], environment={}, folder=folder, on_line=on_line
+    return Processes(store, Confinement(offered(), folder)).start(
+        [sys.executable, "-c", code],
+        environment={},
+        folder=folder,
+        rules=Rules(folder),
+        on_line=on_line,
     )
 
 

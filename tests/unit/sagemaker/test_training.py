@@ -87,7 +87,7 @@ def test_the_container_finds_what_the_contract_promises(
         sagemaker,
         "contract",
         HyperParameters={"num_round": "3"},
-        Environment={"MINE": "yes", "TRAINING_JOB_NAME": "not this"},
+        Environment={"SAGEMAKER_MINE": "yes", "TRAINING_JOB_NAME": "not this"},
         InputDataConfig=[
             channel("train", f"s3://{BUCKET}/train/", ContentType="text/csv"),
             channel("one", f"s3://{BUCKET}/train/a.csv"),
@@ -112,7 +112,7 @@ def test_the_container_finds_what_the_contract_promises(
         "folder/deep/b.csv": "3,4",
     }
     environment = seen["environment"]
-    assert environment["MINE"] == "yes"
+    assert environment["SAGEMAKER_MINE"] == "yes"
     assert environment["TRAINING_JOB_NAME"] == "contract"
     assert environment["TRAINING_JOB_ARN"] == job["TrainingJobArn"]
     assert environment["ALGORITHM_NAME"] == "test"
