@@ -34,7 +34,14 @@ _ETC = (
     *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ld.so.preload", "alternatives"),
     *("passwd", "group", "nsswitch.conf", "hosts", "host.conf", "resolv.conf", "gai.conf"),
     *("services", "protocols", "localtime", "timezone", "os-release", "lsb-release", "mime.types"),
-    *("ssl/certs", "ssl/openssl.cnf", "ca-certificates", "pki/tls", "pki/ca-trust", "crypto-policies"),
+    *(
+        "ssl/certs",
+        "ssl/openssl.cnf",
+        "ca-certificates",
+        "pki/tls",
+        "pki/ca-trust",
+        "crypto-policies",
+    ),
     *("bash.bashrc", "bashrc", "profile", "profile.d", "inputrc", "terminfo", "environment"),
     *("fonts", "OpenCL", "jupyter", "ipython", "magic", "debian_version", "papersize"),
 )
@@ -93,7 +100,9 @@ def offered() -> Offer:
         )
         return Offer(**json.loads(found.stdout))
     except (OSError, subprocess.SubprocessError, ValueError, TypeError) as error:
-        raise RuntimeError(f"What this system confines processes with is not known: {error}") from error
+        raise RuntimeError(
+            f"What this system confines processes with is not known: {error}"
+        ) from error
 
 
 @dataclass(frozen=True)

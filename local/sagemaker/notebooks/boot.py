@@ -50,7 +50,7 @@ class Instance:
         self.role = Role(around.aws, around.arns, notebook["RoleArn"])
         # Shown by what runs in the notebook when it asks for the role's credentials.
         self._credentials_token = secrets.token_urlsafe(32)
-        self._machine = Machine(self._variables())
+        self._machine = Machine(self._variables(), around.confinement, home.rules())
         self._logs: list[LogStream] = []
         self._lab_log = self._stream("jupyter.log")
         self.lab = JupyterLab(self._machine, home, around.limits, self._lab_log.add)

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from local.confinement import Rules
+
 # By these variables a lifecycle script finds its place on a laptop, where AWS has
 # /home/ec2-user and /opt/ml/metadata/resource-metadata.json.
 HOME = "SMP_NOTEBOOK_HOME"
@@ -42,6 +44,10 @@ class NotebookHome:
 
     def renew(self, notebook: Mapping[str, Any]) -> None:
         """Give the instance a fresh home round the volume that it kept."""
+        # What ran in the notebook may have put a link in the place of a folder of its own.
+        for place in (self.path, self.volume):
+            if place.is_symlink() or (place.exists() and not place.is_dir()):
+                place.unlink()
         self.volume.mkdir(parents=True, exist_ok=True)
         for entry in self.path.iterdir():
             if entry.name != _KEPT:
@@ -65,6 +71,15 @@ class NotebookHome:
     def remove(self) -> None:
         """Remove all of it, the volume too."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def rules(self) -> Rules:
+        """What runs in the notebook changes its home and its temporary files, and no others."""
+        return Rules(
+            self.temporary,
+            reads=[self.metadata.parent, self.scripts, Path(__file__).parent],
+            writes=[self.path],
+            terminals=True,
+        )
 
     def variables(self) -> dict[str, str]:
         """The environment of what runs in the notebook, without what concerns AWS."""

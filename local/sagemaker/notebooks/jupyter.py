@@ -22,7 +22,7 @@ from local.sagemaker.notebooks.machine import Machine
 # Named and not imported: it needs jupyter_server, which is for this process's child alone.
 _SECRET = "SMP_NOTEBOOK_SESSION_SECRET"  # noqa: S105 (the name of the variable that holds it)
 _IDENTITY = "local.sagemaker.notebooks.identity.SessionIdentityProvider"
-_LAB = "local.sagemaker.notebooks.lab"
+_LAB = Path(__file__).with_name("lab.py")
 _HOST = "127.0.0.1"
 _POLL = 0.05
 
@@ -47,7 +47,7 @@ class JupyterLab:
         self._home = home
         self._limits = limits
         self._on_line = on_line
-        self._secret = secrets.token_urlsafe(32)
+        self._secret = ""
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
@@ -73,6 +73,8 @@ class JupyterLab:
 
     def _up(self) -> None:
         self.port = self.port or _free_port()
+        # With each start, since with it goes the memory of which tokens have been used.
+        self._secret = secrets.token_urlsafe(32)
         for old in self._runtime_files():
             old.unlink(missing_ok=True)
         self._process = self._machine.run(
@@ -128,9 +130,8 @@ def _command(home: NotebookHome, port: int) -> list[str]:
     return [
         sys.executable,
         # Without the folder it runs in: a notebook's own json.py must not become the server's.
-        "-P",
-        "-m",
-        _LAB,
+        "-I",
+        str(_LAB),
         "--no-browser",
         f"--ServerApp.ip={_HOST}",
         f"--ServerApp.port={port}",

@@ -6,11 +6,13 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 import psutil
 
+from local.confinement import Confinement, Rules
 from local.ending import wait_for_ends
 from local.sagemaker.notebooks.home import HOME
 
@@ -27,8 +29,12 @@ class Machine:
     left the session and the group of the script that started it is one of them.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], confinement: Confinement, rules: Rules
+    ) -> None:
         self._environment = environment
+        self._confinement = confinement
+        self._rules = rules
         self._lock = threading.Lock()
         self._ended = False
         self._begun: list[tuple[subprocess.Popen[bytes], threading.Thread]] = []
@@ -40,14 +46,20 @@ class Machine:
         folder: Path,
         on_line: Callable[[str], None],
         variables: Mapping[str, str] | None = None,
+        reads: Sequence[Path] = (),
     ) -> "subprocess.Popen[bytes] | None":
-        """Start a command; None when the machine has ended. `on_line` gets what it prints."""
-        with self._lock:
+        """Start a command, kept to the instance's own folders and to what it alone reads.
+
+        None when the machine has ended. `on_line` gets what it prints.
+        """
+        environment = {**self._environment, **(variables or {})}
+        rules = replace(self._rules, reads=[*self._rules.reads, *reads])
+        with self._lock, self._confinement.launch(command, environment, rules) as launch:
             if self._ended:
                 return None
             popen = subprocess.Popen(
-                [*command],
-                env={**self._environment, **(variables or {})},
+                launch.command,
+                env=launch.environment,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -55,6 +67,7 @@ class Machine:
                 start_new_session=True,
                 # As on an instance: what it writes is to be carried elsewhere, by git for example.
                 umask=0o022,
+                pass_fds=launch.descriptors,
             )
             reader = threading.Thread(target=_read, args=[popen.stdout, on_line], daemon=True)
             self._begun.append((popen, reader))

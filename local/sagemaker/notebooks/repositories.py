@@ -22,11 +22,12 @@ from local.sagemaker.tags import Tags
 
 KIND = "code-repository"
 _CLONE_SECONDS = 120
-# Where git finds how it reaches the outside; the person's own settings are respected, so that
-# `url.<base>.insteadOf` can stand a folder in for a repository that this machine does not reach.
+# Folders that stand in for repositories which this machine does not reach: {URL: folder}, as JSON.
+STAND_INS = "SMP_REPOSITORIES"
+# How git reaches the outside. Nothing else of the person's is used: no settings, no credentials, no
+# agent, and so no other protocol than what is named below.
 _GIT_INHERITED = (
     "PATH",
-    "GIT_CONFIG_GLOBAL",
     "GIT_SSL_CAINFO",
     "HTTPS_PROXY",
     "https_proxy",
@@ -120,6 +121,22 @@ class CodeRepositories:
         _clone(git, home, machine, login(git, role)).rename(target)
 
 
+def stand_ins() -> dict[str, Path]:
+    """Read which folders stand in for which URLs, from the environment of the platform.
+
+    Raises:
+        CloneFailed: when that is not as it should be.
+    """
+    text = os.environ.get(STAND_INS) or "{}"
+    try:
+        return {str(url): Path(path).resolve() for url, path in json.loads(text).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CloneFailed(
+            f'{STAND_INS} must hold JSON, {{"https://HOST/REPOSITORY": "/FOLDER", ...}}, '
+            f"and holds {text}"
+        ) from error
+
+
 def folder(name_or_url: str) -> str:
     """Name the folder of a clone: the repository's own name, as `git clone` would choose it."""
     last = name_or_url.rstrip("/").rpartition("/")[2].removesuffix(".git")
@@ -155,17 +172,28 @@ def login(git: Mapping[str, str], role: Role) -> dict[str, str]:
 
 
 def git_command(secret: Mapping[str, str]) -> list[str]:
-    """Give the git that logs in with a secret, or not at all."""
-    # The person's own helpers would log the notebook in as that person.
-    command = ["git", "-c", "credential.helper="]
-    return [*command, "-c", f"credential.helper={_HELPER}"] if secret else command
+    """Give the git that logs in with a secret, or not at all, and runs none of a clone's hooks."""
+    settings = [
+        "credential.helper=",
+        "protocol.allow=never",
+        "protocol.https.allow=always",
+        "core.hooksPath=/dev/null",
+        "core.fsmonitor=false",
+        "core.askPass=",
+        "submodule.recurse=false",
+        *([f"credential.helper={_HELPER}"] if secret else []),
+    ]
+    return ["git", *(word for setting in settings for word in ("-c", setting))]
 
 
-def git_environment(secret: Mapping[str, str]) -> dict[str, str]:
+def git_environment(secret: Mapping[str, str], home: Path) -> dict[str, str]:
     """Give the environment in which git runs, with the secret that its helper hands over."""
     return {
         **{name: os.environ[name] for name in _GIT_INHERITED if name in os.environ},
-        "HOME": str(Path.home()),
+        "HOME": str(home),
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_ATTR_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
         "LC_ALL": "C",
         **secret,
@@ -178,7 +206,17 @@ def _clone(
     """Clone into the notebook's temporary folder, and say where."""
     url, lines = git["RepositoryUrl"], list[str]()
     made = home.temporary / f"clone-{secrets.token_hex(4)}"
-    command = [*git_command(known), "clone", "--quiet"]
+    reads = [Path(path) for path in [os.environ.get("GIT_SSL_CAINFO")] if path]
+    command = git_command(known)
+    if stand_in := stand_ins().get(url):
+        command += [
+            "-c",
+            f"url.file://{stand_in}.insteadOf={url}",
+            "-c",
+            "protocol.file.allow=always",
+        ]
+        reads.append(stand_in)
+    command += ["clone", "--quiet", "--template="]
     if git.get("Branch"):
         command += ["--branch", git["Branch"]]
     if shutil.which("git") is None:
@@ -187,7 +225,8 @@ def _clone(
         [*command, "--", url, str(made)],
         folder=home.temporary,
         on_line=lines.append,
-        variables=git_environment(known),
+        variables=git_environment(known, home.temporary),
+        reads=reads,
     )
     if process is None:
         raise CloneFailed(f"Cannot clone {url}: the instance was ended.")

@@ -30,5 +30,10 @@ def session_seconds(secret: str, given: str, now: float) -> int | None:
     return int(seconds) if now < int(opens_until) else None
 
 
+def opens_until(given: str) -> float:
+    """Until when a token opens a session, in epoch seconds; of one that was made here."""
+    return float(given.split(".")[0])
+
+
 def _signature(secret: str, content: str) -> str:
     return hmac.new(secret.encode(), content.encode(), hashlib.sha256).hexdigest()

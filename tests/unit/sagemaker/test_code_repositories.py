@@ -21,7 +21,7 @@ URL = "https://git.example.com/team/samples.git"
 
 @pytest.fixture
 def origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository in a folder, which the person's git settings put in the place of the URL."""
+    """A repository in a folder, which stands in for the one at the URL."""
     folder = tmp_path / "origin"
     folder.mkdir()
 
@@ -37,9 +37,7 @@ def origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "first.ipynb").write_text("next")
     git("commit", "--quiet", "-a", "-m", "next")
     git("checkout", "--quiet", "main")
-    settings = tmp_path / "gitconfig"
-    settings.write_text(f'[url "file://{folder}"]\n\tinsteadOf = {URL}\n')
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    monkeypatch.setenv("SMP_REPOSITORIES", json.dumps({URL: str(folder)}))
     return folder
 
 
@@ -132,7 +130,7 @@ def test_git_is_given_the_secret_and_none_of_the_persons_own(
         login = repositories.login(git, role)
         asked = subprocess.run(
             [*repositories.git_command(login), "credential", "fill"],
-            env=repositories.git_environment(login),
+            env=repositories.git_environment(login, tmp_path),
             input="protocol=https\nhost=git.example.com\n\n",
             capture_output=True,
             text=True,

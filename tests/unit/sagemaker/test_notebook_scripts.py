@@ -8,7 +8,14 @@ from local.sagemaker.errors import ServiceError
 from local.sagemaker.limits import Limits
 from local.sagemaker.service import SageMakerService
 from tests.unit.sagemaker.notebooks import alive, create, described, encoded, log, script, settled
-from tests.unit.sagemaker.surroundings import LIMITS, TestAws, TestRuntime, told, until
+from tests.unit.sagemaker.surroundings import (
+    LIMITS,
+    TestAws,
+    TestRuntime,
+    confinement,
+    told,
+    until,
+)
 
 REASON = (
     "Notebook Instance Lifecycle Config 'arn:aws:sagemaker:us-east-1:000000000000:"
@@ -52,7 +59,13 @@ def test_a_script_with_crlf_fails_as_bash_fails_and_the_reason_says_so(
 
 def test_an_endless_script_is_ended_with_all_that_it_began(aws: TestAws, tmp_path: Path) -> None:
     limits = Limits(**{**vars(LIMITS), "notebook_script": 0.5, "notebook_stop": 0.2})
-    sagemaker = SageMakerService(aws, tmp_path / "a state", runtime=TestRuntime(), limits=limits)
+    sagemaker = SageMakerService(
+        aws,
+        tmp_path / "a state",
+        runtime=TestRuntime(),
+        limits=limits,
+        confinement=confinement(tmp_path / "a state"),
+    )
     pids = tmp_path / "pids"
     text = (
         "#!/bin/bash\n"
@@ -121,7 +134,13 @@ def test_a_platform_that_closes_during_on_start_ends_the_script_and_starts_it_an
     text = f"#!/bin/bash\necho $$ >> {pids}\n{wait}\nexit 4\n"
 
     def service() -> SageMakerService:
-        return SageMakerService(aws, tmp_path / "state", runtime=TestRuntime(), limits=LIMITS)
+        return SageMakerService(
+            aws,
+            tmp_path / "state",
+            runtime=TestRuntime(),
+            limits=LIMITS,
+            confinement=confinement(tmp_path / "state"),
+        )
 
     first = service()
     create(first, "one", LifecycleConfigName=script(first, "broken", OnStart=text))
@@ -144,7 +163,13 @@ def test_on_create_that_was_cut_off_fails_the_instance_and_never_runs_again(
     text = f"#!/bin/bash\necho once >> {ran}\nsleep 600\n"
 
     def service() -> SageMakerService:
-        return SageMakerService(aws, tmp_path / "state", runtime=TestRuntime(), limits=LIMITS)
+        return SageMakerService(
+            aws,
+            tmp_path / "state",
+            runtime=TestRuntime(),
+            limits=LIMITS,
+            confinement=confinement(tmp_path / "state"),
+        )
 
     first = service()
     create(first, "one", LifecycleConfigName=script(first, "cut", OnCreate=text))
