@@ -1,12 +1,11 @@
 """Every process of a job, an endpoint, a function or a notebook reaches its own things alone.
 
 The kernel sees to that, without root: Landlock, and user namespaces where there are some. `offered`
-says what this system has of both; `Confinement` starts programs within it. `enforce` is what runs in
-the process itself.
+says what this system has of both; `Confinement` starts programs within it. `enforce` is what runs
+in the process itself.
 """
 
 import functools
-import glob
 import json
 import os
 import subprocess
@@ -42,11 +41,11 @@ _ETC = (
         "pki/ca-trust",
         "crypto-policies",
     ),
-    *("bash.bashrc", "bashrc", "profile", "profile.d", "inputrc", "terminfo", "environment"),
+    *("bash.bashrc", "bashrc", "profile", "profile.d", "inputrc", "terminfo"),
     *("fonts", "OpenCL", "jupyter", "ipython", "magic", "debian_version", "papersize"),
 )
 _DEVICES = ("null", "zero", "full", "random", "urandom")
-_GRAPHICS = ("/dev/nvidia*", "/dev/kfd", "/dev/dri")
+_GRAPHICS = ("nvidia*", "kfd", "dri")
 _TERMINALS = ("/dev/tty", "/dev/ptmx", "/dev/pts")
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 (where POSIX shared memory is)
 
@@ -189,7 +188,7 @@ class Confinement:
         """Give the rules as `enforce` reads them."""
         devices = [f"/dev/{name}" for name in _DEVICES]
         for pattern in _GRAPHICS:
-            devices += glob.glob(pattern)
+            devices += map(str, Path("/dev").glob(pattern))
         reads = [*self._common(), *self._reads, *rules.reads]
         return {
             "landlock": bool(self.offer.landlock),

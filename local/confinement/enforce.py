@@ -229,7 +229,7 @@ def _enter_namespaces(request: dict[str, Any]) -> None:
     own = os.open(request["temporary"], os.O_PATH | os.O_CLOEXEC)
     for place in hidden:
         _mount("tmpfs", place, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=1777")
-    _mount(f"/proc/self/fd/{own}", "/tmp", None, _MS_BIND)
+    _mount(f"/proc/self/fd/{own}", "/tmp", None, _MS_BIND | _MS_REC)
     os.close(own)
     # The shorter first: a folder comes back before what lies in it.
     for path, (descriptor, read_only) in sorted(kept.items()):
@@ -242,12 +242,16 @@ def _enter_namespaces(request: dict[str, Any]) -> None:
 
 
 def _come_back(path: str, descriptor: int, *, read_only: bool) -> None:
-    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-        os.makedirs(path, exist_ok=True)
+    if os.path.exists(path):
+        # It came back with the folder above it.
+        pass
+    elif stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        os.makedirs(path)
     else:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-    _mount(f"/proc/self/fd/{descriptor}", path, None, _MS_BIND)
+    # With what is mounted inside: a part of a tree that others have mounted must not be uncovered.
+    _mount(f"/proc/self/fd/{descriptor}", path, None, _MS_BIND | _MS_REC)
     if read_only:
         # The file system's own flags are locked, and must be named again.
         found = os.statvfs(path).f_flag & (os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC)

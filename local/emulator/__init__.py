@@ -49,6 +49,9 @@ functions
 function_output
     `Worker._drain_stderr_bounded`, `_drain_stderr` and `invoke`, and a line of
     `_PYTHON_WORKER_SCRIPT`: all that a call prints is in its own log.
+confined
+    `subprocess` of `lambda_runtime`, `lambda_svc`, `glue` and `node_pool`: what runs a caller's
+    code is started confined, and with none of this process's own keys.
 forking, function_parent
     The `subprocess` that workers are started with: on Linux they are forked from one process that
     has boto3 already, unless a function ships modules of that process itself.

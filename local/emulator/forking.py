@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 _SCRIPT = Path(__file__).with_name("function_parent.py")
+_INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
 # Forking a process that has loaded macOS's frameworks is not safe.
 POSSIBLE = sys.platform == "linux"
 
@@ -95,16 +96,31 @@ class Parent:
         with self._lock:
             self._running()
 
-    def fork(self, script: str, cwd: str, environment: Mapping[str, str]) -> Forked:
-        """Run a script in a process of its own.
+    def fork(
+        self,
+        script: str,
+        cwd: str,
+        environment: Mapping[str, str],
+        confinement: Mapping[str, Any],
+    ) -> Forked:
+        """Run a script in a process of its own, confined where there is something for it.
 
         Raises:
             OSError: when there is no process to fork from.
             EOFError: when it ended before it forked.
         """
-        request = json.dumps({"script": script, "cwd": cwd, "env": dict(environment)}).encode()
+        request = {
+            "script": script,
+            "cwd": cwd,
+            "env": dict(environment),
+            "confinement": dict(confinement),
+        }
+        # The process that forks does not read it: what is in its memory, every function could find.
+        told_to_child = os.memfd_create("function")
+        with os.fdopen(os.dup(told_to_child), "wb") as file:
+            file.write(json.dumps(request).encode())
         (stdin, to), (out, stdout), (err, stderr), (told, status) = (os.pipe() for _ in range(4))
-        theirs = [stdin, stdout, stderr, status]
+        theirs = [stdin, stdout, stderr, status, told_to_child]
         ours = (
             os.fdopen(to, "w", buffering=1),
             os.fdopen(out),
@@ -114,7 +130,7 @@ class Parent:
         )
         try:
             with self._lock:
-                socket.send_fds(self._running(), [request], theirs)
+                socket.send_fds(self._running(), [b"fork"], theirs)
         finally:
             for descriptor in theirs:
                 os.close(descriptor)
@@ -130,6 +146,8 @@ class Parent:
                 pass_fds=[number],
                 # As AWS Lambda has it.
                 umask=0o022,
+                # In /proc a forked process has the environment with which its parent began.
+                env={name: os.environ[name] for name in _INHERITED if name in os.environ},
             )
             theirs.close()
             self._control = ours

@@ -8,6 +8,7 @@ function: each has its own process, its own environment and what it imports itse
 import contextlib
 import gc
 import importlib
+import importlib.util
 import json
 import os
 import select
@@ -30,7 +31,21 @@ SERVICES = (
     "sns",
     "stepfunctions",
 )
-_MESSAGE = 1 << 18
+_MESSAGE = 16
+_ENFORCE = Path(__file__).parents[1] / "confinement" / "enforce.py"
+
+
+def _module(path: Path) -> Any:
+    """A module by its path: nothing of the platform can be imported here."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no module")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+enforce = _module(_ENFORCE)
 
 
 def preload() -> None:
@@ -84,7 +99,7 @@ def next_function(control: socket.socket, packages: str) -> str:
             _report(running)
         if control.fileno() not in ready:
             continue
-        message, descriptors, _, _ = socket.recv_fds(control, _MESSAGE, 4)
+        message, descriptors, _, _ = socket.recv_fds(control, _MESSAGE, 5)
         if not message:
             os._exit(0)
         pid = os.fork()
@@ -92,11 +107,15 @@ def next_function(control: socket.socket, packages: str) -> str:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            return _become(json.loads(message), descriptors[:3], packages)
+            # Read here and not before: what is in the parent's memory, all functions could find.
+            with os.fdopen(descriptors[4], "rb") as file:
+                file.seek(0)
+                request = json.load(file)
+            return _become(request, descriptors[:3], packages)
         status = descriptors[3]
         os.write(status, f"{pid}\n".encode())
         running[pid] = status
-        for descriptor in descriptors[:3]:
+        for descriptor in (*descriptors[:3], descriptors[4]):
             os.close(descriptor)
 
 
@@ -116,7 +135,14 @@ def _become(request: dict[str, Any], streams: list[int], packages: str) -> str:
     """Turn into the process that the server would have started by itself."""
     for number, descriptor in enumerate(streams):
         os.dup2(descriptor, number)
-    os.closerange(3, 65536)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    if request["confinement"]:
+        try:
+            enforce.confine(request["confinement"])
+        except OSError as error:
+            sys.stderr.write(f"This function cannot be confined, and is not started: {error}\n")
+            sys.stderr.flush()
+            os._exit(enforce.CANNOT_CONFINE)
     os.environ.clear()
     os.environ.update(request["env"])
     time.tzset()

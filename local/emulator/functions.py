@@ -1,23 +1,20 @@
 """Functions run isolated, fail with their own error type, and log with their own role."""
 
-import contextlib
 import functools
 import logging
-import os
-import re
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import psutil
 
-from local.emulator import forking, function_output, identity
+from local.confinement import Confinement, offered
+from local.emulator import confined, forking, function_output, identity
 from local.emulator.environment import ACCOUNT, REGION, Settings
 
 SERVICE = "lambda.amazonaws.com"
@@ -25,11 +22,6 @@ SERVICE = "lambda.amazonaws.com"
 # What AWS's own runtime brings; a function must ship everything else.
 RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3")
 RUNTIME_MODULES = ("six",)
-# The variables of this process that a function may see; its own are added to them.
-_PASSED = re.compile(
-    r"PATH|HOME|LANG|LC_.*|TZ|TMPDIR|AWS_.*|_LAMBDA.*|LAMBDA_TASK_ROOT|_X_AMZN_.*|SSL_CERT_.*"
-    r"|NODE_PATH"
-)
 _last = threading.local()
 # The last process of each worker; ministack forgets it once it has died.
 _processes: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
@@ -125,7 +117,8 @@ def install(settings: Settings) -> None:
     parent = forking.Parent(packages) if forking.POSSIBLE else None
     if parent is not None:
         parent.start()
-    lambda_runtime.subprocess = _isolating(lambda_runtime.subprocess, parent)
+    confinement = Confinement(offered(), settings.state.parent, reads=[Path(packages)])
+    confined.install(confined.Starter(confinement, parent, (*RUNTIME_PACKAGES, *RUNTIME_MODULES)))
     lambda_svc._execute_function_warm = executed
     lambda_svc._emit_lambda_logs = emitted
 
@@ -166,37 +159,6 @@ def _runtime_packages(folder: Path) -> Path:
             link.unlink()
         link.symlink_to(source)
     return folder
-
-
-def _isolating(subprocess: Any, parent: forking.Parent | None) -> Any:
-    """The subprocess module as the worker pool sees it: Python without this environment's packages.
-
-    -I -S leave the standard library alone on the path, so that a function that does not ship a
-    dependency fails here as it does on AWS.
-    """
-
-    def popen(command: list[str], *args: Any, **kwargs: Any) -> Any:
-        given: Mapping[str, str] = kwargs.get("env") or {}
-        inherited = {k for k in os.environ if not _PASSED.fullmatch(k)}
-        environment = {
-            k: v for k, v in given.items() if k not in inherited or v != os.environ.get(k)
-        }
-        if command and command[0] == sys.executable:
-            shipped = (*RUNTIME_PACKAGES, *RUNTIME_MODULES)
-            folder = kwargs["cwd"]
-            if parent is not None and forking.shares(Path(folder), environment, shipped):
-                with contextlib.suppress(OSError, EOFError):
-                    return parent.fork(command[1], folder, environment)
-            command = [command[0], "-I", "-S", "-u", *command[1:]]
-        if kwargs.get("text"):
-            # Whatever a function prints must not end its reader.
-            kwargs["errors"] = "replace"
-        # The umask is as AWS Lambda has it.
-        return subprocess.Popen(command, *args, **{**kwargs, "env": environment, "umask": 0o022})
-
-    shim = SimpleNamespace(**{k: getattr(subprocess, k) for k in dir(subprocess) if k[0] != "_"})
-    shim.Popen = popen
-    return shim
 
 
 def _described(

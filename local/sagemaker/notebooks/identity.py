@@ -39,7 +39,7 @@ class _SessionUser(User):
 class SessionIdentityProvider(IdentityProvider):
     """Lets in who has a presigned URL's token, its session's cookie, or the server's own token."""
 
-    def __init__(self, **given: Any) -> None:
+    def __init__(self, **given: object) -> None:
         super().__init__(**given)
         # Each token that was used, until nobody could use it any more.
         self._used: dict[str, float] = {}

@@ -101,7 +101,7 @@ def test_a_model_can_name_a_model_package(sagemaker: SageMakerService) -> None:
         {
             "Image": IMAGE,
             "ModelDataUrl": f"s3://{BUCKET}/models/two.tar.gz",
-            "Environment": {"A": "1", "B": "1"},
+            "Environment": {"SAGEMAKER_A": "1", "SAGEMAKER_B": "1"},
         }
     ]
     arn = sagemaker.call(
@@ -111,14 +111,15 @@ def test_a_model_can_name_a_model_package(sagemaker: SageMakerService) -> None:
     model(
         sagemaker,
         "packaged",
-        PrimaryContainer={"ModelPackageName": arn, "Environment": {"B": "2"}},
+        PrimaryContainer={"ModelPackageName": arn, "Environment": {"SAGEMAKER_B": "2"}},
     )
     config(sagemaker, "c", variant("packaged"))
     sagemaker.call("CreateEndpoint", {"EndpointName": "e", "EndpointConfigName": "c"})
     settled(sagemaker)
     answer = invoke(sagemaker)[2]
     assert answer["weights"] == "two"
-    assert (answer["environment"]["A"], answer["environment"]["B"]) == ("1", "2")
+    environment = answer["environment"]
+    assert (environment["SAGEMAKER_A"], environment["SAGEMAKER_B"]) == ("1", "2")
 
 
 def test_endpoints_come_back_after_a_restart(
