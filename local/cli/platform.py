@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from local import confinement
 from local.cli.aws import Aws
 from local.cli.console import Steps, err, itself, out, size
 from local.platform import lifecycle, server
@@ -45,6 +46,7 @@ def up(
         f"[bold green]The platform is {words}[/] at {platform.url}"
         f" after {time.monotonic() - began:.1f} s."
     )
+    err.print(f"  Confinement:          {confinement.offered().summary}.")
     smp = itself()
     err.print(f'  Point a shell at it:  eval "$({smp} env)"')
     err.print(f"  Train on it:          {smp} demo, or {smp} train REQUEST.json")
@@ -112,6 +114,7 @@ def status() -> None:
         f" {seconds / 60:.0f} min  {size(memory(rows))} in {len(rows)} processes"
     )
     out.print(f"[bold]Folder[/]   {escape(str(home.path))}")
+    out.print(f"[bold]Confinement[/]   {confinement.offered().summary}")
     _stacks(aws)
     _endpoints(aws)
     _notebooks(aws)

@@ -65,20 +65,14 @@ class Offer:
     def summary(self) -> str:
         """One line for people: what is in force, and what is not."""
         if self.landlock:
-            covered = ["files", "other processes"]
+            covered = ["files", "processes"]
             covered += ["TCP ports"] if self.landlock >= _PORTS_SINCE else []
             covered += ["signals"] if self.landlock >= _SCOPES_SINCE else []
-            private = "a /tmp of their own" if self.namespaces else "no /tmp but TMPDIR"
-            return (
-                f"Landlock {self.landlock} keeps jobs, endpoints, functions and notebooks to their"
-                f" own {_listed(covered)}, with {private}"
-            )
+            covered += ["a /tmp of their own"] if self.namespaces else []
+            lacking = "" if self.namespaces else " (no user namespaces: no /tmp but TMPDIR)"
+            return f"Landlock {self.landlock}: {', '.join(covered)}{lacking}"
         if self.namespaces:
-            return (
-                "user namespaces hide home folders, /tmp, /run and other processes' environments"
-                " from jobs, endpoints, functions and notebooks; ports and signals are open"
-                " (Landlock is not offered)"
-            )
+            return "user namespaces: home folders, /tmp, environments (no Landlock: ports, signals)"
         return (
             "none on this system: jobs, endpoints, functions and notebooks run with your own"
             " rights, unless they run in Docker"
@@ -242,7 +236,3 @@ def _without(path: Path, protected: Path) -> Iterator[Path]:
 
 def _ports(given: Sequence[int | tuple[int, int]] | None) -> list[Any] | None:
     return None if given is None else [each if isinstance(each, int) else [*each] for each in given]
-
-
-def _listed(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} and {words[-1]}"

@@ -211,7 +211,7 @@ class ContainerProgram:
             for name in ("input", "model", "output", "output/data")
         ]
         if config := job.get("CheckpointConfig"):
-            kept = checkpoints.folder(folder, config)
+            kept = folder / checkpoints.inside(config)
             kept.mkdir(parents=True, exist_ok=True)
             mounts.append(Mount(kept, config.get("LocalPath") or checkpoints.DEFAULT_PATH))
         spec = Spec(

@@ -1,30 +1,56 @@
 """Packs what a training job leaves behind, and stores it in S3."""
 
+import contextlib
+import stat
 import tarfile
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+from local.sagemaker.training import left
 
 MODEL = "model.tar.gz"
 OUTPUT = "output.tar.gz"
 _LEVEL = 6
 
 
-def pack(folders: Sequence[Path], archive: Path) -> None:
-    """Write the content of all folders, without the folders themselves, into one .tar.gz.
+def pack(hosts: Sequence[Path], inside: str, archive: Path) -> None:
+    """Write what all hosts have in one of their folders into one .tar.gz.
 
-    Of files that several hosts call the same, the first host's is kept.
+    Of files that several hosts call the same, the first host's is kept. Links are packed as links;
+    pipes, sockets and devices are left out.
     """
-    files: set[Path] = set()
-    folders_made: set[Path] = set()
+    files: set[PurePosixPath] = set()
+    folders: set[PurePosixPath] = set()
     with tarfile.open(archive, "w:gz", compresslevel=_LEVEL) as tar:
-        for folder in folders:
-            for path in sorted(folder.rglob("*")):
-                name = path.relative_to(folder)
-                if name in files or name in folders_made or files.intersection(name.parents):
-                    continue
-                is_folder = path.is_dir() and not path.is_symlink()
-                (folders_made if is_folder else files).add(name)
-                tar.add(path, arcname=name.as_posix(), recursive=False, filter=_anonymous)
+        for host in hosts:
+            # A job may have removed the folder: then it has left nothing.
+            with (
+                contextlib.suppress(FileNotFoundError),
+                left.opened(host, PurePosixPath(inside)) as folder,
+            ):
+                for name, status in folder.entries():
+                    if name in files or name in folders or files.intersection(name.parents):
+                        continue
+                    with contextlib.suppress(FileNotFoundError):
+                        _add(tar, folder, name, status.st_mode)
+                        (folders if stat.S_ISDIR(status.st_mode) else files).add(name)
+
+
+def _add(tar: tarfile.TarFile, folder: left.Folder, name: PurePosixPath, mode: int) -> None:
+    if stat.S_ISREG(mode):
+        with folder.file(name) as file:
+            member = tar.gettarinfo(arcname=str(name), fileobj=file)
+            tar.addfile(_anonymous(member), file)
+        return
+    member = tarfile.TarInfo(str(name))
+    member.mode = stat.S_IMODE(mode)
+    if stat.S_ISDIR(mode):
+        member.type = tarfile.DIRTYPE
+    elif stat.S_ISLNK(mode):
+        member.type, member.linkname = tarfile.SYMTYPE, folder.target(name)
+    else:
+        return
+    tar.addfile(member)
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:

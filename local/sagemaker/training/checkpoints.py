@@ -16,12 +16,15 @@ from pathlib import Path, PurePosixPath
 from local.sagemaker import s3
 from local.sagemaker.errors import invalid
 from local.sagemaker.roles import CallFailed
+from local.sagemaker.training import left
 
 DEFAULT_PATH = "/opt/ml/checkpoints"
 _BASE = PurePosixPath("/opt/ml")
-_TAKEN = ("input", "output", "tmp")
+_TAKEN = ("code", "input", "model", "output", "tmp")
+_LONGEST_NAME = 255
 # A file that was not written to for so many nanoseconds is taken to be whole.
 _SETTLED = 100_000_000
+_COPIED = 1 << 20
 
 Version = tuple[int, int]
 
@@ -37,17 +40,23 @@ def check(config: Mapping[str, str]) -> None:
     except ValueError as error:
         raise invalid(f"CheckpointConfig: {error}") from error
     path = PurePosixPath(config.get("LocalPath") or DEFAULT_PATH)
-    inside = path.relative_to(_BASE).parts if path.is_relative_to(_BASE) else ()
-    if not inside or inside[0] in _TAKEN or ".." in inside:
+    parts = path.relative_to(_BASE).parts if path.is_relative_to(_BASE) else ()
+    if (
+        not parts
+        or parts[0] in _TAKEN
+        or ".." in parts
+        or not str(path).isprintable()
+        or any(len(part.encode()) > _LONGEST_NAME for part in parts)
+    ):
         raise invalid(
             f"CheckpointConfig has the LocalPath {path}: choose a folder below {_BASE} other than "
             f"{', '.join(_TAKEN)}, such as {DEFAULT_PATH}."
         )
 
 
-def folder(base: Path, config: Mapping[str, str]) -> Path:
-    """Find the folder of checkpoints of a host whose /opt/ml is at `base`."""
-    return base / PurePosixPath(config.get("LocalPath") or DEFAULT_PATH).relative_to(_BASE)
+def inside(config: Mapping[str, str]) -> PurePosixPath:
+    """Name the folder of checkpoints below /opt/ml."""
+    return PurePosixPath(config.get("LocalPath") or DEFAULT_PATH).relative_to(_BASE)
 
 
 class Checkpoints:
@@ -57,7 +66,8 @@ class Checkpoints:
         self,
         uri: str,
         storage: s3.Storage,
-        here: Path,
+        base: Path,
+        inside: PurePosixPath,
         spare: Path,
         *,
         interval: float,
@@ -66,7 +76,8 @@ class Checkpoints:
         self._bucket, prefix = s3.parse(uri)
         self._prefix = f"{prefix.rstrip('/')}/" if prefix else ""
         self._storage = storage
-        self._here = here
+        self._base = base
+        self._inside = inside
         self._spare = spare
         self._interval = interval
         self._on_failure = on_failure
@@ -81,12 +92,14 @@ class Checkpoints:
             CallFailed: when the role may not list or read it.
             ValueError: for a key that cannot become a file.
         """
-        self._here.mkdir(parents=True, exist_ok=True)
+        here = self._base / self._inside
+        here.mkdir(parents=True, exist_ok=True)
         for key in self._storage.keys(self._bucket, self._prefix):
             if not key.endswith("/"):
-                path = s3.local_path(self._here, key.removeprefix(self._prefix))
+                path = s3.local_path(here, key.removeprefix(self._prefix))
                 self._storage.download(self._bucket, key, path)
-        self._stored = self._files()
+        with left.opened(self._base, self._inside) as folder:
+            self._stored = _files(folder)
 
     def begin(self) -> None:
         """Store what changes, from now on."""
@@ -113,21 +126,28 @@ class Checkpoints:
     def _store(self, *, settled: bool) -> None:
         """Store what is new; if only what has settled, not what was just written to."""
         latest = time.time_ns() - (_SETTLED if settled else 0)
-        for name, version in self._files().items():
-            if self._stored.get(name) != version and (not settled or version[0] <= latest):
-                # The file may go or grow while it is sent.
-                with contextlib.suppress(FileNotFoundError):
-                    shutil.copyfile(self._here / name, self._spare, follow_symlinks=False)
-                    self._storage.upload(self._spare, self._bucket, self._prefix + name)
-                    self._stored[name] = version
+        # The image may have removed the folder: then it has nothing to store.
+        with (
+            contextlib.suppress(FileNotFoundError),
+            left.opened(self._base, self._inside) as folder,
+        ):
+            for name, version in _files(folder).items():
+                if self._stored.get(name) != version and (not settled or version[0] <= latest):
+                    # The file may go or grow while it is sent.
+                    with contextlib.suppress(FileNotFoundError):
+                        self._send(folder, name)
+                        self._stored[name] = version
 
-    def _files(self) -> dict[str, Version]:
-        """List the regular files: what a link points to is none of the job's."""
-        found = {}
-        for path in sorted(self._here.rglob("*")):
-            with contextlib.suppress(FileNotFoundError):
-                status = path.lstat()
-                if stat.S_ISREG(status.st_mode):
-                    name = path.relative_to(self._here).as_posix()
-                    found[name] = status.st_mtime_ns, status.st_size
-        return found
+    def _send(self, folder: left.Folder, name: str) -> None:
+        with folder.file(PurePosixPath(name)) as file, self._spare.open("wb") as copy:
+            shutil.copyfileobj(file, copy, _COPIED)
+        self._storage.upload(self._spare, self._bucket, self._prefix + name)
+
+
+def _files(folder: left.Folder) -> dict[str, Version]:
+    """List the regular files: what a link points to is none of the job's."""
+    return {
+        name.as_posix(): (status.st_mtime_ns, status.st_size)
+        for name, status in folder.entries()
+        if stat.S_ISREG(status.st_mode)
+    }

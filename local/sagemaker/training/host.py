@@ -1,9 +1,10 @@
 """One host of a training job: its folder, its log, its metrics and its process."""
 
+import contextlib
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from local.sagemaker import s3
@@ -14,9 +15,9 @@ from local.sagemaker.processes import Running
 from local.sagemaker.programs import Program
 from local.sagemaker.roles import CallFailed, Role
 from local.sagemaker.surroundings import Surroundings
-from local.sagemaker.training import channels, container, inputs
+from local.sagemaker.training import channels, container, inputs, left
 from local.sagemaker.training.checkpoints import Checkpoints
-from local.sagemaker.training.checkpoints import folder as checkpoint_folder
+from local.sagemaker.training.checkpoints import inside as checkpoint_folder
 from local.sagemaker.training.cluster import Place
 from local.sagemaker.training.metrics import Metrics
 
@@ -59,7 +60,8 @@ class Host:
             self._checkpoints = Checkpoints(
                 config["S3Uri"],
                 storage,
-                checkpoint_folder(folder, config),
+                folder,
+                checkpoint_folder(config),
                 # Beside the folder: what the job may write to could be a link by now.
                 folder.with_name(f"{folder.name}.sent"),
                 interval=around.limits.checkpoint_interval,
@@ -138,11 +140,14 @@ class Host:
     def reason(self) -> str:
         """Word the FailureReason: a prefix once, the failure file, the exit code."""
         code = self.process.exit_code if self.process else 0
-        file = self.folder / "output" / "failure"
         text = ""
-        if file.is_file() and not file.is_symlink():
-            with file.open(errors="replace") as opened:
-                text = opened.read(REASON_LIMIT).strip()
+        with (
+            contextlib.suppress(FileNotFoundError),
+            left.opened(self.folder, PurePosixPath("output")) as output,
+            output.file(PurePosixPath("failure")) as file,
+        ):
+            # A character takes at most four bytes.
+            text = file.read(4 * REASON_LIMIT).decode("utf-8", "replace").strip()[:REASON_LIMIT]
         where = f" on {self.name}" if len(self._place.cluster.hosts) > 1 else ""
         if self.process and self.process.out_of_memory:
             text = _OUT_OF_MEMORY

@@ -5,10 +5,12 @@ finds the next. A reader may close early, or never open: neither holds up anythi
 """
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
 import select
+import stat
 import threading
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -41,7 +43,8 @@ class Pipe:
         content: Callable[[int], Generator[bytes]],
         on_failure: Callable[[int, Exception], object],
     ) -> None:
-        self._folder = folder
+        # Held open: the image may put another in its place, or links in the place of its pipes.
+        self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._name = name
         self._content = content
         self._on_failure = on_failure
@@ -59,13 +62,25 @@ class Pipe:
             os.close(self._waker)
         self._thread.join(timeout)
 
-    def _path(self, epoch: int) -> Path:
-        return self._folder / f"{self._name}_{epoch}"
+    def _file(self, epoch: int) -> str:
+        return f"{self._name}_{epoch}"
 
     def _make(self, epoch: int) -> None:
-        os.mkfifo(self._path(epoch))
-        # In a container, another user may be the one who reads.
-        self._path(epoch).chmod(0o644)
+        os.mkfifo(self._file(epoch), dir_fd=self._folder)
+        self._let_read(self._file(epoch))
+
+    def _let_read(self, name: str) -> None:
+        """Let every user read a pipe: in a container, another one may be who does."""
+        if not hasattr(os, "O_PATH"):
+            os.chmod(name, 0o644, dir_fd=self._folder, follow_symlinks=False)
+            return
+        # What stands there by now may be the image's: nothing but a pipe gets other rights.
+        pipe = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._folder)
+        try:
+            if stat.S_ISFIFO(os.fstat(pipe).st_mode):
+                Path(f"/proc/self/fd/{pipe}").chmod(0o644)
+        finally:
+            os.close(pipe)
 
     def _run(self) -> None:
         epoch = 0
@@ -77,14 +92,15 @@ class Pipe:
             pass
         except Exception as error:
             if not self._closed.is_set():
-                _log.info("pipe %s ended: %s", self._path(epoch), error)
+                _log.info("pipe %s ended: %s", self._file(epoch), error)
                 self._on_failure(epoch, error)
         finally:
             os.close(self._woken)
+            os.close(self._folder)
 
     def _serve(self, epoch: int) -> None:
-        path = self._path(epoch)
-        fifo = self._opened(path)
+        name = self._file(epoch)
+        fifo = self._opened(name)
         try:
             self._make(epoch + 1)
             with contextlib.suppress(OSError):
@@ -100,20 +116,28 @@ class Pipe:
             raise _Over from error
         finally:
             # Before its end is seen: whoever opens it again must not wait for it for ever.
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=self._folder)
             os.close(fifo)
 
-    def _opened(self, path: Path) -> int:
+    def _opened(self, name: str) -> int:
         """Open a FIFO once it has a reader. Waiting within open() could not be ended."""
         look = _FIRST_LOOK
         while not self._closed.wait(look):
             try:
-                return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
-            except FileNotFoundError:
-                # Its reader has removed it, and so wants no more.
-                raise _Over from None
-            except OSError:
+                fifo = os.open(
+                    name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=self._folder
+                )
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.ELOOP):
+                    # Its reader has removed it, and so wants no more.
+                    raise _Over from None
                 look = min(2 * look, _LAST_LOOK)
+                continue
+            if stat.S_ISFIFO(os.fstat(fifo).st_mode):
+                return fifo
+            os.close(fifo)
+            break
         raise _Over
 
     def _write(self, fifo: int, piece: bytes) -> None:

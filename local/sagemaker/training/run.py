@@ -6,7 +6,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -251,15 +251,15 @@ class Run:
         model = self._job["ModelArtifacts"]["S3ModelArtifacts"]
         bucket, base = s3.parse(model.rpartition("/")[0])
 
-        def store(folders: Sequence[Path], name: str) -> None:
-            artifacts.pack(folders, self._folder / name)
+        def store(inside: str, name: str) -> None:
+            artifacts.pack(folders, inside, self._folder / name)
             self._storage.upload(self._folder / name, bucket, f"{base}/{name}", key)
 
         folders = [host.folder for host in attempt.hosts]
         with ThreadPoolExecutor(max_workers=2) as pool:
             stored = [
-                pool.submit(store, [f / "model" for f in folders], artifacts.MODEL),
-                pool.submit(store, [f / "output" / "data" for f in folders], artifacts.OUTPUT),
+                pool.submit(store, "model", artifacts.MODEL),
+                pool.submit(store, "output/data", artifacts.OUTPUT),
             ]
         for one in stored:
             try:

@@ -1,7 +1,7 @@
 import io
 import json
 import threading
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import boto3
@@ -115,6 +115,9 @@ def test_checkpoints_in_a_bucket_that_the_role_may_not_use_fail_the_job(
         ({"S3Uri": "s3://data/c", "LocalPath": "/etc"}, "a folder below /opt/ml"),
         ({"S3Uri": "s3://data/c", "LocalPath": "/opt/ml/input/data"}, "other than input"),
         ({"S3Uri": "s3://data/c", "LocalPath": "/opt/ml/a/../../../x"}, "a folder below"),
+        ({"S3Uri": "s3://data/c", "LocalPath": "/opt/ml/model"}, "other than code, input, model"),
+        ({"S3Uri": "s3://data/c", "LocalPath": "/opt/ml/a\0b"}, "a folder below"),
+        ({"S3Uri": "s3://data/c", "LocalPath": "/opt/ml/" + "x" * 256}, "a folder below"),
     ],
 )
 def test_a_place_for_checkpoints_that_is_none_is_refused(
@@ -136,7 +139,8 @@ def test_only_files_of_the_job_itself_become_checkpoints(
     kept = Checkpoints(
         f"s3://{BUCKET}/checkpoints",
         storage,
-        here,
+        tmp_path,
+        PurePosixPath("here"),
         tmp_path / "spare",
         interval=60,
         on_failure=failures.append,
@@ -375,7 +379,8 @@ def test_a_download_of_checkpoints_names_what_a_key_may_not_be(
     kept = Checkpoints(
         f"s3://{BUCKET}/checkpoints/",
         s3.Storage(Role(aws, Arns(REGION, ACCOUNT), ROLE)),
-        tmp_path / "here",
+        tmp_path,
+        PurePosixPath("here"),
         tmp_path / "spare",
         interval=60,
         on_failure=lambda _: None,

@@ -254,7 +254,7 @@ def test_hosts_whose_files_clash_with_anothers_folders_still_make_an_archive(
     (tmp_path / "b" / "z").mkdir(parents=True)
     (tmp_path / "b" / "z" / "inside").write_text("3")
     (tmp_path / "b" / "x").write_text("4")
-    pack([tmp_path / "a", tmp_path / "b"], tmp_path / "out.tar.gz")
+    pack([tmp_path / "a", tmp_path / "b"], "", tmp_path / "out.tar.gz")
     names = subprocess.run(
         ["tar", "tzf", tmp_path / "out.tar.gz"], capture_output=True, text=True, check=True
     ).stdout.split()
