@@ -7,6 +7,7 @@ in the process itself.
 
 import functools
 import json
+import marshal
 import os
 import subprocess
 import sys
@@ -17,7 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SCRIPT = Path(__file__).with_name("enforce.py")
+# As a module, and not as a script: its compiled form is kept, and read the next time.
+_START = "import sys; sys.path.insert(0, sys.argv.pop(1)); import enforce; enforce.main()"
+_LAUNCHER = (sys.executable, "-I", "-S", "-c", _START, str(Path(__file__).parent))
 _PROBE_SECONDS = 30
 # The versions of Landlock since which TCP ports, and signals with abstract sockets, are covered.
 _PORTS_SINCE, _SCOPES_SINCE = 4, 6
@@ -86,7 +89,7 @@ def offered() -> Offer:
         return Offer()
     try:
         found = subprocess.run(
-            [sys.executable, "-I", "-S", str(SCRIPT), "probe"],
+            [*_LAUNCHER, "probe"],
             capture_output=True,
             timeout=_PROBE_SECONDS,
             check=True,
@@ -170,11 +173,10 @@ class Confinement:
         descriptor = os.memfd_create("launch")
         try:
             with os.fdopen(os.dup(descriptor), "wb") as file:
-                file.write(json.dumps(request).encode())
-            launcher = [sys.executable, "-I", "-S", str(SCRIPT), str(descriptor)]
+                file.write(marshal.dumps(request))
             # Of the variables, none is for the launcher but what its own libraries need.
             own = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
-            yield Launch(launcher, own, [descriptor])
+            yield Launch([*_LAUNCHER, str(descriptor)], own, [descriptor])
         finally:
             os.close(descriptor)
 

@@ -1,8 +1,8 @@
 """Confines the process that runs it, then becomes another program: a script of its own.
 
-It is run with nothing but the standard library, by the launcher (`python -I -S enforce.py FD`, the
-request in a file without a name behind FD) and by the process that functions are forked from. What
-it does, in this order, each where the request says that the system offers it:
+It is run with nothing but the standard library, by the launcher (the request is in a file without a
+name) and by the process that functions are forked from. It imports little, since every process that
+is started waits for it: of JSON alone the import takes as long as all else. What it does, in this order, each where the request says that the system offers it:
 
     user and mount namespaces   a /tmp, /dev/shm and /run of its own; folders that are hidden
     seccomp                     no sockets but those of TCP
@@ -13,7 +13,7 @@ Nothing is passed over in silence: what was asked for and does not work ends the
 """
 
 import ctypes
-import json
+import marshal
 import os
 import stat
 import struct
@@ -301,7 +301,8 @@ def _probe() -> None:
     os.close(write_end)
     works = os.read(read_end, 1)
     os.waitpid(child, 0)
-    sys.stdout.write(json.dumps({"landlock": landlock_version(), "namespaces": works == b"1"}))
+    namespaces = str(works == b"1").lower()
+    sys.stdout.write(f'{{"landlock": {landlock_version()}, "namespaces": {namespaces}}}')
 
 
 def main() -> None:
@@ -311,7 +312,7 @@ def main() -> None:
         return
     with os.fdopen(int(sys.argv[1]), "rb") as opened:
         opened.seek(0)
-        request = json.load(opened)
+        request = marshal.load(opened)
     try:
         confine(request)
     except OSError as error:

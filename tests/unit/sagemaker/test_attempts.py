@@ -113,9 +113,8 @@ def test_checkpoints_in_a_bucket_that_the_role_may_not_use_fail_the_job(
     ("config", "words"),
     [
         ({"S3Uri": "s3://data/c", "LocalPath": "/etc"}, "a folder below /opt/ml"),
-        ({"S3Uri": "s3://data/c", "LocalPath": "/opt/ml/input/data"}, "other than input"),
+        ({"S3Uri": "s3://data/c", "LocalPath": "/opt/ml/input/data"}, "other than code, input"),
         ({"S3Uri": "s3://data/c", "LocalPath": "/opt/ml/a/../../../x"}, "a folder below"),
-        ({"S3Uri": "s3://data/c", "LocalPath": "/opt/ml/model"}, "other than code, input, model"),
         ({"S3Uri": "s3://data/c", "LocalPath": "/opt/ml/a\0b"}, "a folder below"),
         ({"S3Uri": "s3://data/c", "LocalPath": "/opt/ml/" + "x" * 256}, "a folder below"),
     ],
