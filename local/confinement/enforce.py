@@ -2,7 +2,8 @@
 
 It is run with nothing but the standard library, by the launcher (the request is in a file without a
 name) and by the process that functions are forked from. It imports little, since every process that
-is started waits for it: of JSON alone the import takes as long as all else. What it does, in this order, each where the request says that the system offers it:
+is started waits for it: of JSON alone the import takes as long as all else. What it does, in this
+order, each where the request says that the system offers it:
 
     user and mount namespaces   a /tmp, /dev/shm and /run of its own; folders that are hidden
     seccomp                     no sockets but those of TCP

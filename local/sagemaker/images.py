@@ -1,6 +1,8 @@
 """Which container images run here, and as what."""
 
+import compileall
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,6 +37,12 @@ class Runtime(Protocol):
 
 class AlgorithmsRuntime:
     """The algorithms of this project, in the place of any image of theirs."""
+
+    def __init__(self) -> None:
+        # Who runs an algorithm may not write beside it, and would compile it anew each time.
+        threading.Thread(
+            target=compileall.compile_dir, args=[_algorithms()], kwargs={"quiet": 2}, daemon=True
+        ).start()
 
     def available(self) -> Sequence[str]:
         """Name the algorithms of the catalogue that have a module."""

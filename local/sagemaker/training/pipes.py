@@ -45,6 +45,7 @@ class Pipe:
     ) -> None:
         # Held open: the image may put another in its place, or links in the place of its pipes.
         self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._place = folder
         self._name = name
         self._content = content
         self._on_failure = on_failure
@@ -66,7 +67,11 @@ class Pipe:
         return f"{self._name}_{epoch}"
 
     def _make(self, epoch: int) -> None:
-        os.mkfifo(self._file(epoch), dir_fd=self._folder)
+        if os.mkfifo in os.supports_dir_fd:
+            os.mkfifo(self._file(epoch), dir_fd=self._folder)
+        else:
+            # As on macOS.
+            os.mkfifo(self._place / self._file(epoch))
         self._let_read(self._file(epoch))
 
     def _let_read(self, name: str) -> None:
