@@ -371,3 +371,27 @@ def test_a_taken_port_ends_the_server_with_the_reason(server: Server, tmp_path: 
     with serving("kmeans", kmeans_model(tmp_path), SAGEMAKER_BIND_TO_PORT=port) as second:
         assert second.process.wait(timeout=60) == 1
         assert f"port {port} of 127.0.0.1 is not free" in second.log
+
+
+@pytest.mark.holds("A model server that was given a key answers nobody who does not show it.")
+def test_a_server_with_a_key_answers_only_who_shows_it(tmp_path: Path) -> None:
+    with serving("kmeans", kmeans_model(tmp_path), SAGEMAKER_CALLER_KEY="k") as server:
+        until(lambda: server.listens() or server.process.poll() is not None, "the server")
+        for key, expected in (("", 403), ("K", 403), ("kk", 403), ("k", 200)):
+            given = {"X_SageMaker_Caller_Key": key} if key else {}
+            assert server.ask("GET", "/ping", **given)[0] == expected
+            status = server.ask("POST", "/invocations", b"3,4,2", Content_Type="text/csv", **given)
+            assert status[0] == expected
+        # A page of another site can send neither, whatever it calls the host.
+        page = {"Origin": "https://evil.example", "Host": "evil.example"}
+        assert server.ask("POST", "/invocations", b"3,4,2", **page)[0] == 403
+
+
+@pytest.mark.holds("A body that is announced as far too large is refused before it is read.")
+def test_a_body_far_over_the_limit_is_refused_by_its_announcement(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(
+            b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
+            b"Content-Length: 9999999999\r\n\r\n"
+        )
+        assert connection.recv(100).startswith(b"HTTP/1.1 413 ")

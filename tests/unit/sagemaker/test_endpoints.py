@@ -86,6 +86,20 @@ def test_endpoints_answer_with_their_own_models(sagemaker: SageMakerService) -> 
     assert invoke(sagemaker, "second")[2]["weights"] == "two"
 
 
+def test_each_model_server_is_asked_with_the_key_that_it_was_given(
+    sagemaker: SageMakerService,
+) -> None:
+    keys = set()
+    for name in ("first", "second"):
+        endpoint(sagemaker, name, "one")
+        answer = invoke(sagemaker, name)[2]
+        key = answer["environment"]["SAGEMAKER_CALLER_KEY"]
+        assert answer["headers"]["x-sagemaker-caller-key"] == key
+        keys.add(key)
+    assert len(keys) == 2
+    assert min(map(len, keys)) >= 32
+
+
 def test_an_isolated_model_server_has_no_credentials(sagemaker: SageMakerService) -> None:
     model(sagemaker, "one", EnableNetworkIsolation=True)
     config(sagemaker, "c", variant("one"))
