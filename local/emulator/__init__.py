@@ -9,16 +9,33 @@ environment
     never used.
 running
     `ministack.app.app` behind an ASGI front with this project's own paths (/_smp/ready,
-    /_smp/calls, /_smp/quotas, /_smp/faults, /_smp/notebook-credentials);
+    /_smp/calls, /_smp/quotas, /_smp/accounts, /_smp/faults, /_smp/notebook-credentials);
     `core.lambda_runtime.reset` ends the workers.
 services, sagemaker, service_quotas
     `app.SERVICE_HANDLERS`, `core.router.SERVICE_PATTERNS` and `detect_service` in both modules:
     sagemaker and runtime.sagemaker sign with one credential scope, which servicequotas does not.
     `core.iam_evaluator.enforce` is called with the permissions that the service names, among them
     iam:PassRole.
+gate, hosts, routes, authentication, payloads, refusals
+    Stand before `ministack.app.app`: Host and Origin, the table of what is answered without a
+    signature, the whole signature, the body. `core.router.detect_service`,
+    `iam_actions.SERVICE_TO_IAM_NAMESPACE`, `_SERVICE_PROTOCOL`, `_QUERY_XML_NS` and
+    `_CBOR_CAPABLE` tell a service and its form; `sigv4.decode_header_value` and
+    `_remove_dot_segments` read heads as ministack does; `iam_evaluator.resolve_credential`,
+    `find_iam_access_key_account` and `responses._account_from_sts_session` know the keys;
+    `_sigv2_check` and `SignedRequest` check links of Version 2.
 signatures
-    `core.iam_evaluator.pin_signed_request` and `enforce`: the root key needs its secret, and S3 a
-    signature.
+    `app.pin_signed_request`, `_handle_pre_body_request`, `_handle_post_body_shortcuts` and
+    `_handle_special_data_plane_request`, `core.router.detect_service` and
+    `core.iam_evaluator.enforce`: a request is of the caller that the gate found and goes to the
+    service that it is signed for, and paths that ministack serves to everybody are shut.
+root
+    `core.iam_evaluator.is_root_access_key` and `resolve_credential`: root is one random key.
+    `core.lambda_runtime.execution_credentials`: those of functions cannot be derived.
+accounts
+    `core.iam_evaluator.enforce`, `_resource_policy` and `resolve_caller_identity`: accounts are
+    kept apart. `iam._users`, `_access_keys`, `_create_user`, `_create_access_key`,
+    `_delete_access_key` and `_put_user_policy` make an account's administrator.
 identity
     `core.iam_evaluator.enforce` is recorded; `_resolve_condition_key` lets loopback count as a
     secure transport. `evaluate_resource_policy` reads trust policies, `sts.register_session`

@@ -115,12 +115,6 @@ def answer(refused: Refused, service: str, headers: Mapping[str, str]) -> Answer
             f"<RequestId>{request}</RequestId></ErrorResponse>"
         )
         return _written(status, request, "text/xml", document)
-    if "cbor" in kind:
-        import cbor2
-
-        body = cbor2.dumps({"__type": json_code, "message": str(refused)})
-        extra = {"content-type": "application/cbor", "smithy-protocol": "rpc-v2-cbor"}
-        return Answer(status, {**extra, "x-amzn-requestid": request}, body)
     document = json.dumps({"__type": json_code, "message": str(refused), "Message": str(refused)})
     written = _written(status, request, "application/x-amz-json-1.1", document)
     more = {"x-amzn-errortype": json_code}
