@@ -3,9 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -312,26 +310,8 @@ def test_controls_are_the_administrators(
         assert Request(platform.credentials, "smp", method, path).send(url).status == 200
 
 
-@pytest.mark.holds("No WebSocket is opened.")
-@pytest.mark.parametrize("host", ["", "x.appsync-realtime-api.localhost:{port}"])
-def test_no_websocket_is_opened(platform: LocalPlatform, host: str) -> None:
-    headers = [
-        ("Host", host.format(port=platform.endpoint_url.rpartition(":")[2])),
-        ("Connection", "Upgrade"),
-        ("Upgrade", "websocket"),
-        ("Sec-WebSocket-Version", "13"),
-        ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA=="),
-        ("Sec-WebSocket-Protocol", "mqtt"),
-    ]
-    for path in ("/", "/_aws/execute-api/0123abcd/prod", "/_smp/ready"):
-        asked = headers if host else headers[1:]
-        assert send(platform.endpoint_url, "GET", path, asked).status == 403
-
-
 def test_what_is_open_is_in_the_table() -> None:
     assert {each.why for each in WITHOUT_SIGNATURE if each.way is routes.Way.OPEN} == {
         "says whether the server serves"
     }
     assert len(WITHOUT_SIGNATURE) == 4
-    module: Any = import_module("ministack.app")
-    assert callable(module._handle_pre_body_request)

@@ -12,7 +12,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.platform import LocalPlatform
+from tests.contract.emulator.conftest import zipped
+from tests.platform import TRUST, LocalPlatform
 from tests.security.conftest import Key
 from tests.security.wire import Answer, Request, send, sign
 
@@ -299,12 +300,30 @@ def test_a_checksum_that_follows_the_body_is_compared(platform: LocalPlatform, b
 
 @pytest.mark.holds("Secrets of a function cannot be derived from its name.")
 def test_the_credentials_of_a_function_cannot_be_guessed(platform: LocalPlatform) -> None:
-    found = platform.client("lambda").list_functions()["Functions"][0]
-    digest = hashlib.sha256(f"{found['FunctionArn']}:{found['Role']}".encode()).hexdigest()
-    key = Key(f"ASIA{digest[:16].upper()}", hashlib.sha256(f"secret:{digest}".encode()).hexdigest())
-    token = hashlib.sha256(f"token:{digest}".encode()).hexdigest()
-    answer = identity(key, token=token).send(platform.endpoint_url)
-    assert (answer.status, "InvalidClientTokenId" in answer.text) == (403, True)
+    iam, functions, name = platform.client("iam"), platform.client("lambda"), "guessed-function"
+    trust = json.dumps(TRUST).replace("sagemaker.", "lambda.")
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    code = zipped("def handler(event, context): return 1")
+    found = functions.create_function(
+        FunctionName=name,
+        Runtime="python3.11",
+        Role=role,
+        Handler="index.handler",
+        Code={"ZipFile": code},
+    )
+    try:
+        # Its credentials are made when it first runs.
+        assert functions.invoke(FunctionName=name)["Payload"].read() == b"1"
+        digest = hashlib.sha256(f"{found['FunctionArn']}:{role}".encode()).hexdigest()
+        secret, token = (
+            hashlib.sha256(f"{part}:{digest}".encode()).hexdigest() for part in ("secret", "token")
+        )
+        key = Key(f"ASIA{digest[:16].upper()}", secret)
+        answer = identity(key, token=token).send(platform.endpoint_url)
+        assert (answer.status, "InvalidClientTokenId" in answer.text) == (403, True)
+    finally:
+        functions.delete_function(FunctionName=name)
+        iam.delete_role(RoleName=name)
 
 
 @pytest.mark.holds("A session's key is nothing without its own token.")
