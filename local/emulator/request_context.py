@@ -1,5 +1,6 @@
 """The context keys that AWS gives every request, where ministack leaves them out."""
 
+import contextvars
 import functools
 import re
 from typing import Any
@@ -16,12 +17,23 @@ _OF_OBJECTS = re.compile(
 # Keys that describe a principal of an account, which a service that calls by itself is not.
 _OF_PRINCIPALS = ("aws:principalarn", "aws:principalaccount", "aws:principaltype")
 
+# The headers of the request that is served, which ministack keeps until its signature is checked.
+_headers: contextvars.ContextVar[dict[str, str] | None] = contextvars.ContextVar(
+    "smp_request_headers", default=None
+)
+
 
 def install() -> None:
     """Resolve keys as AWS defines them."""
     from ministack.core import iam_evaluator
 
     resolve = iam_evaluator._resolve_condition_key
+    pin = iam_evaluator.pin_request_caller
+
+    @functools.wraps(pin)
+    def pinned(headers: dict[str, str], query_params: dict[str, Any] | None = None) -> None:
+        _headers.set(headers)
+        pin(headers, query_params)
 
     @functools.wraps(resolve)
     def resolved(key: str, ctx: Any) -> Any:
@@ -40,27 +52,20 @@ def install() -> None:
         if found is None and name in _DEFAULTS:
             return _DEFAULTS[name]
         if found is None and name in _HEADERS:
-            return _header(_HEADERS[name])
+            return (_headers.get() or {}).get(_HEADERS[name])
         if found is None and (tag := _RESOURCE_TAG.match(name)):
             return _resource_tag(ctx.resource_arn, name[tag.end() :])
         if found is None and name.startswith(_OBJECT_TAG) and _OF_OBJECTS.fullmatch(ctx.action):
             return _object_tags(ctx.resource_arn).get(name.removeprefix(_OBJECT_TAG))
         return found
 
+    replace(iam_evaluator, "pin_request_caller", pinned)
     replace(iam_evaluator, "_resolve_condition_key", resolved)
 
 
 # What is so of every request that no service makes on its caller's behalf.
 _DEFAULTS = {"aws:viaawsservice": "false"}
 _HEADERS = {"aws:useragent": "user-agent", "aws:referer": "referer"}
-
-
-def _header(name: str) -> str | None:
-    from ministack.core import iam_evaluator
-
-    request = iam_evaluator._signed_request.get()
-    found = request.headers.get(name) if request is not None else None
-    return str(found) if found is not None else None
 
 
 def _resource_tag(resource_arn: str, name: str) -> Any:

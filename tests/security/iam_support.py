@@ -101,6 +101,12 @@ class Principals:
                 self.iam.delete_role_policy(RoleName=name, PolicyName=each)
             for each in self.iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
                 self.iam.detach_role_policy(RoleName=name, PolicyArn=each["PolicyArn"])
+            for each in self.iam.list_instance_profiles_for_role(RoleName=name)["InstanceProfiles"]:
+                profile = each["InstanceProfileName"]
+                self.iam.remove_role_from_instance_profile(
+                    InstanceProfileName=profile, RoleName=name
+                )
+                self.iam.delete_instance_profile(InstanceProfileName=profile)
             self.iam.delete_role(RoleName=name)
 
 
