@@ -290,8 +290,8 @@ def names(statement: dict[str, Any], caller: dict[str, str]) -> tuple[Possible, 
 
     Closely: 1 as one of an account, 2 as everybody or by its role, 3 as itself.
     """
-    element = statement.get("Principal", statement.get("NotPrincipal"))
-    groups = {"AWS": "*"} if element == "*" else element
+    element: Any = statement.get("Principal", statement.get("NotPrincipal"))
+    groups: dict[str, Any] = {"AWS": "*"} if element == "*" else element
     closeness = 0
     for kind, values in groups.items():
         for value in listed(values):

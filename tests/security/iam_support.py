@@ -39,10 +39,10 @@ def trust(principal: Any, **more: Any) -> str:
     return policy(statement)
 
 
-def denied(call: Callable[[], Any]) -> bool:
+def denied(call: Callable[..., Any], *arguments: Any, **more: Any) -> bool:
     """Whether a call is refused for want of permission; other errors are not hidden."""
     try:
-        call()
+        call(*arguments, **more)
     except ClientError as error:
         if error.response["Error"]["Code"] in ACCESS_DENIED:
             return True
@@ -50,9 +50,9 @@ def denied(call: Callable[[], Any]) -> bool:
     return False
 
 
-def code_of(call: Callable[[], Any]) -> str:
+def code_of(call: Callable[..., Any], *arguments: Any, **more: Any) -> str:
     with pytest.raises(ClientError) as refused:
-        call()
+        call(*arguments, **more)
     return str(refused.value.response["Error"]["Code"])
 
 

@@ -231,7 +231,11 @@ def test_wildcards(statement: dict[str, Any], resource: str, expected: bool) -> 
     ],
 )
 def test_variables_in_resources(pattern: str, key: str, expected: bool) -> None:
-    values = {"aws__username": "alice", "aws__PrincipalTag_1_star": "*", "aws__TagKeys": ["a", "b"]}
+    values: dict[str, Any] = {
+        "aws__username": "alice",
+        "aws__PrincipalTag_1_star": "*",
+        "aws__TagKeys": ["a", "b"],
+    }
     found = asked(
         {"Resource": f"arn:aws:s3:::b/{pattern}"}, resource=f"arn:aws:s3:::b/{key}", **values
     )

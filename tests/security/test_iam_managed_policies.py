@@ -65,7 +65,7 @@ def test_a_policy_that_is_not_there_cannot_be_attached(principals: Principals) -
             lambda a: iam.put_role_permissions_boundary(RoleName=role, PermissionsBoundary=a),
             lambda a: iam.put_user_permissions_boundary(UserName=user.name, PermissionsBoundary=a),
         ):
-            assert code_of(lambda f=attach, a=arn: f(a)) == "NoSuchEntity"
+            assert code_of(attach, arn) == "NoSuchEntity"
     iam.delete_group(GroupName=user.name)
 
 

@@ -43,12 +43,9 @@ def sent(
     signer(
         Credentials(key["aws_access_key_id"], key["aws_secret_access_key"]), service, "us-east-1"
     ).add_auth(request)
-    plain = urllib.request.Request(
-        request.url,
-        body,
-        {**dict(request.headers.items()), "Host": request.url.split("/")[2]},
-        method=method,
-    )
+    signed = {name: str(value) for name, value in request.headers.items()}
+    url = platform.endpoint_url + path
+    plain = urllib.request.Request(url, body, signed, method=method)
     try:
         with urllib.request.urlopen(plain) as answer:
             return int(answer.status)

@@ -88,7 +88,7 @@ def storing(platform: LocalPlatform) -> dict[str, tuple[str, Callable[[str], Any
 def test_no_service_stores_a_malformed_policy(platform: LocalPlatform) -> None:
     for what, (code, store) in storing(platform).items():
         for bad in BAD:
-            assert code_of(lambda s=store, b=bad: s(b)) == code, (what, bad)
+            assert code_of(store, bad) == code, (what, bad)
         store(policy(SHARED))
 
 
@@ -101,15 +101,15 @@ def test_iam_stores_no_malformed_policy(principals: Principals) -> None:
     name = f"iam-{uuid4().hex[:8]}"
     iam.create_group(GroupName=name)
     kept = {"PolicyName": name}
-    bad = policy({**allow("s3:*"), **BAD_CONDITION})
+    malformed, bad = "MalformedPolicyDocument", policy({**allow("s3:*"), **BAD_CONDITION})
     for store in (
         lambda p: iam.put_user_policy(UserName=user.name, PolicyDocument=p, **kept),
         lambda p: iam.put_role_policy(RoleName=role, PolicyDocument=p, **kept),
         lambda p: iam.put_group_policy(GroupName=name, PolicyDocument=p, **kept),
         lambda p: iam.create_policy(PolicyDocument=p, **kept),
     ):
-        assert code_of(lambda s=store: s(bad)) == "MalformedPolicyDocument"
-        assert code_of(lambda s=store: s(policy(SHARED))) == "MalformedPolicyDocument"
+        assert code_of(store, bad) == malformed
+        assert code_of(store, policy(SHARED)) == malformed
     for bad_trust in (
         policy(allow("sts:AssumeRole")),
         trust({"AWS": "nobody"}),
@@ -119,11 +119,9 @@ def test_iam_stores_no_malformed_policy(principals: Principals) -> None:
         "{}",
     ):
         change = {"RoleName": role, "PolicyDocument": bad_trust}
-        assert code_of(lambda c=change: iam.update_assume_role_policy(**c)) == (
-            "MalformedPolicyDocument"
-        )
+        assert code_of(iam.update_assume_role_policy, **change) == malformed
         made = {"RoleName": name, "AssumeRolePolicyDocument": bad_trust}
-        assert code_of(lambda m=made: iam.create_role(**m)) == "MalformedPolicyDocument"
+        assert code_of(iam.create_role, **made) == malformed
     iam.delete_group(GroupName=name)
 
 
