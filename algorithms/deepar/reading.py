@@ -84,7 +84,9 @@ def decoded(body: bytes, place: str) -> Any:
     unmarked(body, place)
     try:
         return json.loads(body)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise FormatError(f"{place}: Error when parsing json: it is nested too deeply") from None
+    except ValueError as error:
         seems = sniffing.hint(body, content.JSON)
         raise FormatError(f"{place}: Error when parsing json: {error}{seems}") from None
 

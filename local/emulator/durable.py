@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import uuid
 from collections.abc import Callable, Coroutine, MutableMapping
 from typing import Any
@@ -24,6 +25,7 @@ def durable(application: Application, keeper: Keeper) -> Application:
             await application(scope, receive, send)
             return
         begun = refused = False
+        asked = _Asked(scope, receive)
 
         async def refuse(answer: Message, text: str) -> None:
             nonlocal begun, refused
@@ -39,6 +41,11 @@ def durable(application: Application, keeper: Keeper) -> Application:
                 try:
                     await keeper.settle()
                 except NotWritten as error:
+                    if asked.reads():
+                        # It promises nothing that is not on the disk; what is seen of others'
+                        # calls has been taken back, or is told again.
+                        await send(message)
+                        return
                     text = (
                         f"The local platform could not write its state ({error}), and did nothing. "
                         "Free some space on its disk and call again."
@@ -49,7 +56,7 @@ def durable(application: Application, keeper: Keeper) -> Application:
             await send(message)
 
         try:
-            await application(scope, receive, sent)
+            await application(scope, asked.receive, sent)
         except Refused:
             # What the gate finds in the body, which it reads while this is served.
             raise
@@ -66,6 +73,50 @@ def durable(application: Application, keeper: Keeper) -> Application:
             await refuse({}, text)
 
     return served
+
+
+class _Asked:
+    """Whether a request reads alone: by its method, or by the name of its operation."""
+
+    def __init__(self, scope: Any, receive: Callable[[], Coroutine[Any, Any, Message]]) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._begin = b""
+
+    async def receive(self) -> Message:
+        """Give the next part of the request; where a form begins, its action is named."""
+        message = await self._receive()
+        if len(self._begin) < _FORM_BEGIN:
+            self._begin += message.get("body", b"")[:_FORM_BEGIN]
+        return message
+
+    def reads(self) -> bool:
+        """Whether it changes nothing, so that there is nothing of it to keep."""
+        headers = dict(self._scope.get("headers", []))
+        form = self._scope.get("query_string", b"")
+        if headers.get(b"content-type", b"").startswith(b"application/x-www-form-urlencoded"):
+            form = self._begin + b"&" + form
+        path = self._scope["path"]
+        if target := headers.get(b"x-amz-target", b""):
+            name = target.decode("latin-1").rpartition(".")[2]
+        elif found := _ACTION.search(form):
+            name = found[1].decode()
+        elif headers.get(b"smithy-protocol"):
+            name = path.rpartition("/")[2]
+        else:
+            return (
+                self._scope["method"] in ("GET", "HEAD") or _INVOCATION.fullmatch(path) is not None
+            )
+        return _READING.match(name) is not None
+
+
+# An action stands near the beginning of a form.
+_FORM_BEGIN = 4096
+_ACTION = re.compile(rb"(?:^|&)Action=([A-Za-z0-9]+)(?:&|$)")
+_READING = re.compile(
+    r"(BatchGet|Describe|Get(?!.*Token)|Head|List|Lookup|Query|Scan|Search|Simulate)"
+)
+_INVOCATION = re.compile(r"/endpoints/[^/]+/invocations")
 
 
 def _refusal(scope: Any, answer: Message, text: str) -> list[Message]:

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable
@@ -36,7 +37,7 @@ from local.emulator.registry_tokens import Tokens
 from local.emulator.state_file import NotWritten, StateRefused
 from local.emulator.state_keeper import Keeper
 from local.handover import BACKLOG, listen, proof
-from local.sagemaker.errors import ServiceError
+from local.sagemaker.errors import ServiceError, disk_refusal
 from local.sagemaker.notebooks.boot import CREDENTIALS_PATH as NOTEBOOK_CREDENTIALS
 
 # The exit code of a server that finds a state which it cannot take up.
@@ -119,6 +120,11 @@ def serve(settings: Settings, build: Callable[[Settings], Any] | None = None) ->
         keeper.restore()
     except StateRefused as error:
         sys.stderr.write(f"{error}\n")
+        return STATE_REFUSED
+    except (OSError, sqlite3.Error) as error:
+        if not (remedy := disk_refusal(error)):
+            raise
+        sys.stderr.write(f"{settings.state}: {remedy}\n")
         return STATE_REFUSED
     logging.getLogger().handlers[:] = [_to_stdout()]
     logging.getLogger().setLevel(settings.log_level)

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from local.sagemaker.errors import disk_refusal
+
 # To be raised with every change of what rows hold or how.
 FORMAT = 2
 # A file's name in a row leads nowhere but into the folder of these files.
@@ -97,6 +99,8 @@ class StateFile:
             self._database.execute("PRAGMA journal_mode=WAL")
             # An answer leaves when what it tells is on the disk, not only on its way there.
             self._database.execute("PRAGMA synchronous=FULL")
+            # A full disk has no room for temporary files, and rows are still to be read in order.
+            self._database.execute("PRAGMA temp_store=MEMORY")
             self._check(path)
             self._database.executescript(_SCHEMA)
             self._database.executemany("INSERT OR IGNORE INTO stamp VALUES (?, ?)", _stamp())
@@ -259,6 +263,8 @@ def _refusing(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, ValueError, TypeError, RecursionError) as error:
+        if remedy := disk_refusal(error):
+            raise StateRefused(f"{path}: {remedy}") from error
         raise StateRefused(
             f"The state in {path} is damaged or not a platform's ({error}). "
             f"Put back a copy, or give it up: {_REMEDY}"

@@ -1,5 +1,8 @@
 """The errors of the API, with the codes and statuses that AWS gives them."""
 
+import errno
+import sqlite3
+
 # As many characters as AWS keeps of a FailureReason.
 REASON_LIMIT = 1024
 
@@ -54,3 +57,23 @@ def internal_reason(detail: str = "") -> str:
     """The FailureReason of what went wrong within the platform itself."""
     sentence = "We encountered an internal error. Please try again."
     return f"{sentence} ({detail})" if detail else sentence
+
+
+def disk_refusal(error: Exception) -> str:
+    """What to do about a disk that takes no more, or an empty text where that is not the error."""
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        full = code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+            return f"{_UNWRITTEN} ({error}). Let its folder be writable for you and try again."
+    elif isinstance(error, OSError):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if error.errno == errno.EROFS:
+            return f"{_UNWRITTEN} ({error.strerror}). Let its disk be writable and try again."
+    else:
+        return ""
+    words = error.strerror if isinstance(error, OSError) else error
+    return f"{_UNWRITTEN} ({words}). Free some space on its disk and try again." if full else ""
+
+
+_UNWRITTEN = "The local platform could not write its state"

@@ -31,6 +31,8 @@ class Store:
         self._database.execute("PRAGMA journal_mode=WAL")
         # What has been answered must be there after any end of the process or the machine.
         self._database.execute("PRAGMA synchronous=FULL")
+        # A full disk has no room for temporary files, and lists are still to be sorted.
+        self._database.execute("PRAGMA temp_store=MEMORY")
         self._database.execute(_SCHEMA)
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import Any
 
-from local.sagemaker.errors import ServiceError
+from local.sagemaker.errors import ServiceError, disk_refusal
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -40,7 +40,9 @@ async def answered(
             {"__type": error.code, "message": error.message},
             {"x-amzn-ErrorType": error.code},
         )
-    except Exception:
+    except Exception as error:
+        if remedy := disk_refusal(error):
+            return _answer(500, {"__type": "InternalFailure", "message": remedy})
         # What went wrong in here is for the log, and may name folders of this machine.
         reference = str(uuid.uuid4())
         _log.exception("%s (reference %s)", operation, reference)

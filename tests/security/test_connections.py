@@ -50,9 +50,7 @@ asyncio.run(serve(connections.bounded(application), connections.ListeningConfig(
 """
 
 
-HALF_A_REQUEST = (
-    b"POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\nx"
-)
+HALF_A_REQUEST = b"POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\nx"
 
 
 class Server:
