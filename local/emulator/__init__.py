@@ -56,6 +56,17 @@ registry, registry_tokens, registry_blobs
     `_v2_list_tags`, `_repositories`: manifests and tags are kept by ministack, layers on the disk,
     and each request needs the permissions that ECR asks for. `app.SERVICE_HANDLERS`: tokens name
     their owner, and repositories are named by where Docker reaches them.
+serialization, api_models, wire_shapes
+    `app._dispatch_service_request` behind a guard: bodies that no service can take are refused by
+    AWS's own description of the operation, and a handler's failure is told by a reference.
+    `app.detect_service`, `_routing_params` and `_decompress_request_body` are called by it.
+object_limits
+    `s3.handle_request`, with `_parse_bucket_key` and `_error`: S3's limits of keys and metadata.
+connections
+    hypercorn's `asyncio.run.TCPServer` and `H11Protocol._check_protocol`: connections are bounded
+    in number and time, and are of HTTP/1.1 or WebSockets.
+function_packages
+    `lambda_svc._reject_unreadable_zip` and `_unzipped_size`: a zip is read to its end.
 functions
     `core.lambda_runtime._detect_runtime_binary`, `_PYTHON_WORKER_SCRIPT`, `Worker.invoke`,
     `Worker._spawn` and its `subprocess`: functions see the standard library, boto3 and their own

@@ -1,5 +1,6 @@
 """Threads of executions and jobs change the state while the serving thread writes it."""
 
+import asyncio
 import gc
 import importlib
 import itertools
@@ -68,14 +69,14 @@ def test_what_is_told_of_while_changes_are_collected_is_collected_next(
 def test_what_was_changed_by_another_thread_while_it_was_written_is_written_again(
     keeper: Keeper,
 ) -> None:
-    class Changing:
+    class Changing(list[int]):
         changes = 1
 
-        def __reduce__(self) -> tuple[Any, ...]:
+        def __iter__(self) -> Iterator[int]:
             if self.changes:
                 self.changes -= 1
-                raise RuntimeError("dictionary changed size during iteration")
-            return int, (1,)
+                raise RuntimeError("list changed size during iteration")
+            return super().__iter__()
 
     store(keeper).entries["a"] = Changing()
     assert [[*collected(keeper)] for _ in range(2)] == [[], [RowId(THINGS, "'a'")]]
@@ -93,6 +94,20 @@ def test_a_service_that_another_thread_is_importing_is_kept_once_it_is_whole(
     del sys.modules[name]
     importlib.import_module(name)
     assert "invented._things" in {row_id.store for row_id in keeper._collect().rows}
+
+
+def test_a_change_set_that_is_being_executed_is_no_missed_row_when_it_ends(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = store(keeper)
+    held.kind = state_stores.KINDS["cloudformation._change_sets"]
+    change_set = {"ExecutionStatus": "EXECUTE_IN_PROGRESS"}
+    held.entries["a"] = change_set
+    asyncio.run(keeper.settle())
+    # By who deploys it, who has had it since before.
+    change_set["ExecutionStatus"] = "EXECUTE_COMPLETE"
+    asyncio.run(keeper._look_at_all())
+    assert [*keeper.missed] == []
 
 
 def test_what_another_thread_holds_is_looked_at_again_and_again() -> None:
