@@ -68,16 +68,22 @@ def up(home: Home, port: int | None, progress: Progress) -> Platform:
                 f"Its state names port {before.port}, in queues' URLs for example, and not {port}.",
                 "Take it up as it is with smp up, or give it up first with: smp down",
             )
-        if found is None and home.marker.exists():
-            # The server died: what it began and nobody ended would work against the next one.
-            server.stop(home)
+        listener = None
+        if found is None:
+            wanted = before.port if before else port or server.DEFAULT_PORT
+            listener = _claim(home, wanted)
         # A record may be lost; what was kept is nothing that an error may remove.
         kept = before is not None or home.holds_state
         commands = Commands()
         try:
-            return _up(home, port or server.DEFAULT_PORT, before, commands, progress)
+            if found is None and home.marker.exists():
+                # The server died: what it began and nobody ended would work against the next one.
+                server.stop(home)
+            return _up(home, listener, before, commands, progress)
         except BaseException as error:
             commands.cancel()
+            if listener is not None:
+                listener.close()
             if not kept:
                 _take_down(home, keep_log=isinstance(error, Exception))
             elif found is None:
@@ -85,15 +91,25 @@ def up(home: Home, port: int | None, progress: Progress) -> Platform:
             raise
 
 
+def _claim(home: Home, port: int) -> socket.socket:
+    """Take the port before anything is touched: another home may want it at this moment."""
+    try:
+        return server.claim(port)
+    except PlatformError:
+        # A server of this home that was never recorded may be who has it.
+        server.stop(home)
+        return server.claim(port)
+
+
 def _up(
-    home: Home, port: int, before: Server | None, commands: Commands, progress: Progress
+    home: Home,
+    listener: socket.socket | None,
+    before: Server | None,
+    commands: Commands,
+    progress: Progress,
 ) -> Platform:
     """Serve and synthesize at the same time, then deploy."""
-    found = before if before and before.process else None
-    if before:
-        port = before.port
-    # Before anything is begun: of two homes that want one port, the second has touched nothing.
-    listener = None if found else server.claim(port)
+    found = listener is None
     with ThreadPoolExecutor(2, thread_name_prefix="up") as pool:
         serving = pool.submit(_serve, home, listener, before, commands, progress)
         synthesis = pool.submit(_synthesize, commands, progress)
@@ -101,7 +117,7 @@ def _up(
             _first_failure(serving, synthesis)
         except BaseException:
             commands.cancel()
-            if found is None:
+            if not found:
                 # The thread that waits for the server ends only when the server does.
                 server.stop(home)
             raise

@@ -1,5 +1,7 @@
 """Who answers on the platform's port."""
 
+import hashlib
+import hmac
 import http.server
 import json
 import os
@@ -126,6 +128,17 @@ def test_a_platform_that_finds_another_on_its_port_touches_neither(
     assert lifecycle.up(first, None, Silent()).credentials.secret_key == "first"
 
 
+@pytest.mark.holds("A server of this home that nobody recorded is ended, not taken for another.")
+def test_a_server_that_was_never_recorded_gives_its_port_back(
+    homes: tuple[Home, Home], port: int
+) -> None:
+    lost = server.start(homes[0], port)
+    homes[0].record.unlink()
+    found = lifecycle.up(homes[0], port, Silent())
+    assert found.server.pid != lost.pid
+    assert lost.process is None
+
+
 @pytest.mark.holds("A port is claimed by listening: no moment lies between looking and taking.")
 def test_a_socket_that_is_bound_and_does_not_listen_yet_does_not_share_the_port() -> None:
     with socket.socket() as other:
@@ -221,3 +234,13 @@ def test_the_real_server_proves_itself_and_keeps_its_secret(platform: LocalPlatf
     inherited = cast(Any, found.process).environ()
     assert found.secret not in command
     assert found.secret not in inherited.values()
+
+
+@pytest.mark.holds("To a record without a secret, nothing is a proof.")
+def test_no_answer_proves_anything_without_a_secret() -> None:
+    anybodys = hmac.new(b"", b"smp-ready:1:challenge", hashlib.sha256).hexdigest()
+    assert handover.proof("", 1, "challenge") == ""
+    for given in (anybodys, "", None, 1, "\ud800"):
+        assert not handover.proves(given, "", 1, "challenge")
+    assert not handover.proves("\ud800", "known", 1, "challenge")
+    assert handover.proves(handover.proof("known", 1, "c"), "known", 1, "c")

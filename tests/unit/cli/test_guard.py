@@ -197,3 +197,14 @@ def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
         assert smp.stderr
         assert smp.stderr.read() == b""
     assert smp.returncode in (0, 1)
+
+
+def test_output_that_cannot_be_written_at_the_end_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        monkeypatch.setattr("local.cli.main.app", lambda: full.write("x"))
+        monkeypatch.setattr("os.environ", dict(os.environ))
+        assert guard.run() == guard.FAILED
+    assert "No space left on device" in capsys.readouterr().err
