@@ -2,6 +2,7 @@ import errno
 import http.client
 import os
 import subprocess
+import sys
 import urllib.error
 from collections.abc import Callable
 from pathlib import Path
