@@ -68,7 +68,7 @@ def mount() -> None:
     services.register(NAME, handler, target_prefix=f"{_TARGET}.")
 
 
-def _authorize_by_target(iam_actions: ModuleType) -> None:
+def _authorize_by_target(iam_actions: Any) -> None:
     """Have each call evaluated on its target, with the target's tags and the request's keys."""
     resource_of, context_of = iam_actions.extract_resource_arn, iam_actions.request_tag_context
 

@@ -191,7 +191,8 @@ def _sagemaker(
 
 def _typed(operation: str, props: Props) -> dict[str, Any]:
     """What of a template's properties the operation is given, but for the tags."""
-    members = service_model().operation_model(operation).input_shape.members
+    shape: Any = service_model().operation_model(operation).input_shape
+    members = shape.members
     return parameters(operation, {k: v for k, v in props.items() if k in members and k != "Tags"})
 
 
