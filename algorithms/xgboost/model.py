@@ -31,6 +31,7 @@ _SELECTABLE = {
     "multi:softprob": _OF_PROBABILITIES,
     "reg:squarederror": {"predicted_score"},
     "reg:linear": {"predicted_score"},
+    "reg:absoluteerror": {"predicted_score"},
     "reg:logistic": {"predicted_score"},
     "reg:gamma": {"predicted_score"},
     "reg:tweedie": {"predicted_score"},
