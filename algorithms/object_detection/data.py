@@ -109,6 +109,11 @@ def annotated(channel: Channel, notes: Channel, limits: Limits) -> list[Callable
                 f"{title}: 'file' is {image!r}, and channel {channel.name} has no such image; it "
                 f"must be a path inside that channel, such as {next(iter(images), 'a.jpg')}"
             )
+        if image in found:
+            raise FormatError(
+                f"{title}: 'file' is {image!r}, which {notes.title(found[image])} has, too; give "
+                "all objects of an image in one file"
+            )
         found[image] = path
     missing = next((image for image in images if image not in found), None)
     if missing is not None:

@@ -79,11 +79,18 @@ def paired(channel: Channel, masks: Channel) -> list[Callable[[], Sample]]:
 
 
 def _by_stem(channel: Channel, suffixes: frozenset[str]) -> dict[str, Path]:
-    return {
-        path.relative_to(channel.folder).with_suffix("").as_posix(): path
-        for path in channel.files()
-        if path.suffix.lower() in suffixes
-    }
+    found: dict[str, Path] = {}
+    for path in channel.files():
+        if path.suffix.lower() not in suffixes:
+            continue
+        stem = path.relative_to(channel.folder).with_suffix("").as_posix()
+        if stem in found:
+            raise FormatError(
+                f"{channel.title(path)} and {channel.title(found[stem])} differ in their ending "
+                "alone, by which image and mask are not paired; rename one of them"
+            )
+        found[stem] = path
+    return found
 
 
 def decoded(sample: Sample, table: Mask, num_classes: int) -> tuple[Any, Any]:

@@ -32,7 +32,7 @@ class Vocabulary:
         Raises:
             FormatError: It is none, lacks a special word, or its numbers have gaps.
         """
-        found = json_of(path.read_bytes(), title)
+        found = json_of(path.read_bytes(), title, unique=True)
         if not isinstance(found, dict):
             raise FormatError(f"{title}: must be a JSON object from words to numbers")
         for number, word in enumerate(_SPECIAL):

@@ -55,7 +55,9 @@ def _grow(log: Path) -> Iterator[list[str]]:
     """The lines of a file, then those that are added."""
     with log.open(encoding="utf-8", errors="replace") as file:
         while True:
-            yield file.read().splitlines()
+            # str.splitlines would also cut lines at signs within them, such as U+2028.
+            text = file.read().removesuffix("\n")
+            yield text.split("\n") if text else []
 
 
 def _tail(aws: Aws, target: str) -> Tail:

@@ -75,7 +75,7 @@ class Commands:
             full = says_full("\n".join(lines[-KEPT_LINES:]))
             # A trace is of use to who has changed the code, and none to who has a full disk.
             told = condensed(lines) if full else lines
-            said = "\n".join(line for line in told if line)[-6000:].splitlines()[-KEPT_LINES:]
+            said = "\n".join(line for line in told if line)[-6000:].split("\n")[-KEPT_LINES:]
             raise PlatformError(
                 step,
                 f"{_words(command)} ended with exit code {code}:\n" + "\n".join(said),

@@ -140,7 +140,7 @@ def last_lines(home: Home, count: int = 15) -> str:
     try:
         with home.log.open("rb") as log:
             log.seek(max(log.seek(0, os.SEEK_END) - _LOG_END, 0))
-            lines = log.read().decode(errors="replace").splitlines()
+            lines = log.read().decode(errors="replace").removesuffix("\n").split("\n")
     except FileNotFoundError:
         return "(nothing)"
     return "\n".join(condensed(lines)[-count:]) or "(nothing)"

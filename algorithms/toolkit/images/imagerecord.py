@@ -14,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from algorithms.toolkit.formats import sniffing
 from algorithms.toolkit.formats.recordio import HEADER, LENGTH, MAGIC, frame
 from algorithms.toolkit.formats.table import FormatError
 
@@ -21,6 +22,8 @@ CONTENT_TYPE = "application/x-recordio"
 _IMAGE = struct.Struct("<IfQQ")
 # A record that is longer is none: its frame is broken, or the file something else.
 LONGEST = 256 * 1024 * 1024
+# What is looked at of a stream that is no RecordIO, to tell what it is.
+_SEEN = 4096
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 
 
@@ -71,7 +74,9 @@ def messages(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
     while head := stream.read(HEADER.size):
         if not parts:
             number, start = number + 1, place
-        part, length, body = _part(head, stream, f"{name}, record {number}, byte {place}")
+        part, length, body = _part(
+            head, stream, f"{name}, record {number}, byte {place}", first=not place
+        )
         place += HEADER.size + length
         expected = (_MIDDLE, _LAST) if parts else (_WHOLE, _FIRST)
         if part not in expected:
@@ -89,13 +94,18 @@ def messages(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
         raise FormatError(f"{name}, record {number}, byte {start}: the end of the record is lost")
 
 
-def _part(head: bytes, stream: BinaryIO, where: str) -> tuple[int, int, bytes]:
+def _part(head: bytes, stream: BinaryIO, where: str, *, first: bool) -> tuple[int, int, bytes]:
     """The kind, the padded length and the bytes of a frame whose header was read."""
     if len(head) < HEADER.size:
-        raise FormatError(f"{where}: truncated in the header of the record")
+        seems = sniffing.hint(head, CONTENT_TYPE) if first else ""
+        raise FormatError(f"{where}: truncated in the header of the record{seems}")
     magic, word = HEADER.unpack(head)
     if magic != MAGIC:
-        raise FormatError(f"{where}: not RecordIO: found 0x{magic:08X} in place of 0x{MAGIC:08X}")
+        # Of a stream that is none, the beginning shows what it is.
+        seems = sniffing.hint(head + stream.read(_SEEN), CONTENT_TYPE) if first else ""
+        raise FormatError(
+            f"{where}: not RecordIO: found 0x{magic:08X} in place of 0x{MAGIC:08X}{seems}"
+        )
     length = word & LENGTH
     padded = length + (-length % 4)
     body = stream.read(padded)

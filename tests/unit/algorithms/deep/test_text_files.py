@@ -1,11 +1,13 @@
 """Text files that are neither records nor requests: lists, vocabularies, vectors and series."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from algorithms.deepar import reading
@@ -16,11 +18,12 @@ from algorithms.ntm.job import vocabulary
 from algorithms.object2vec import pairs as tokens
 from algorithms.object2vec import vectors
 from algorithms.object_detection import data as boxes
-from algorithms.semantic_segmentation.data import table_of
+from algorithms.semantic_segmentation.data import paired, table_of
 from algorithms.seq2seq.vocabulary import Vocabulary
 from algorithms.toolkit.content import ContentType
 from algorithms.toolkit.formats.sniffing import MARK
 from algorithms.toolkit.formats.table import FormatError
+from algorithms.toolkit.images import imagerecord, pixels
 from algorithms.toolkit.job import Channel
 
 SERIES = json.dumps({"start": "2024-01-01", "target": [1, 2, 3]}).encode() + b"\n"
@@ -166,6 +169,8 @@ def test_a_word_of_a_vocabulary_may_hold_what_ends_no_line(sign: str, tmp_path: 
 def test_a_word_twice_is_refused_where_one_would_be_lost(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="'alpha' is there twice"):
         TEXTS["numbers of words"][1](b'{"alpha": 0, "alpha": 1}', tmp_path)
+    with pytest.raises(FormatError, match="'a' is there twice"):
+        words(WORDS.replace(b'"a": 4', b'"a": 5, "a": 4'), tmp_path)
     with pytest.raises(FormatError, match="'0' is there twice"):
         table_of(b'{"map": {"0": 5, "0": 6}}', "x")
 
@@ -173,3 +178,30 @@ def test_a_word_twice_is_refused_where_one_would_be_lost(tmp_path: Path) -> None
 def test_a_list_of_images_is_cut_at_its_line_ends_alone(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"line 2: channel train has no image 'b\\u2028\.jpg'"):
         images("0\t1\ta.jpg\n1\t2\tb\u2028.jpg\n".encode(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (b"1,2\n", "text/csv"),
+        (b"1,2,3,4,5\n6,7,8,9,10\n", "text/csv"),
+        (b"\xff\xd8\xff" * 9, "image/jpeg"),
+    ],
+)
+def test_a_stream_of_images_that_is_none_is_told_what_it_is(body: bytes, named: str) -> None:
+    with pytest.raises(FormatError) as refused:
+        [*imagerecord.messages(io.BytesIO(body), "train/a.rec")]
+    assert str(refused.value).startswith("train/a.rec, record 1, byte 0: ")
+    assert f"seems to be {named}" in str(refused.value)
+
+
+def test_what_is_said_twice_of_an_image_is_refused(tmp_path: Path) -> None:
+    image = pixels.encoded(np.zeros((4, 8, 3), np.uint8), "JPEG")
+    train = channel(tmp_path / "images", a_jpg=image)
+    notes = channel(tmp_path / "notes", a_json=NOTE, b_json=NOTE)
+    with pytest.raises(FormatError, match=r"b\.json: 'file' is 'a\.jpg', which train/a\.json has"):
+        boxes.annotated(train, notes, boxes.Limits(1, 350))
+    both = channel(tmp_path / "both", a_jpg=image, a_png=image)
+    masks = channel(tmp_path / "masks", a_png=image)
+    with pytest.raises(FormatError, match=r"train/a\.png and train/a\.jpg differ in their ending"):
+        paired(both, masks)
