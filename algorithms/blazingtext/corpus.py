@@ -18,8 +18,9 @@ from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats import sniffing
 from algorithms.toolkit.formats.pieces import last_frame_end, pieces
 from algorithms.toolkit.formats.recordio import HEADER, MAGIC, frames
+from algorithms.toolkit.formats.sniffing import MARK
 from algorithms.toolkit.formats.table import FormatError
-from algorithms.toolkit.formats.text import MARK, json_of, unmarked
+from algorithms.toolkit.formats.text import json_of, unmarked
 from algorithms.toolkit.job import Channel
 
 LABEL = "__label__"

@@ -15,8 +15,9 @@ from algorithms.deepar.series import Series, Wanted, parse
 from algorithms.toolkit import content
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats import sniffing
+from algorithms.toolkit.formats.sniffing import MARK
 from algorithms.toolkit.formats.table import FormatError
-from algorithms.toolkit.formats.text import MARK, refuse_binary, unmarked
+from algorithms.toolkit.formats.text import refuse_binary, unmarked
 from algorithms.toolkit.job import Channel
 
 _JSON = {"json", content.JSON, content.JSON_LINES}

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats import sniffing
+from algorithms.toolkit.formats.sniffing import MARK
 from algorithms.toolkit.formats.table import FormatError
-from algorithms.toolkit.formats.text import MARK, json_of
+from algorithms.toolkit.formats.text import json_of
 
 if TYPE_CHECKING:
     from pathlib import Path

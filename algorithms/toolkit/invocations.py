@@ -50,6 +50,8 @@ def invoke(
     if wanted is None:
         raise Refusal(406, f"Accept '{accept}' is not supported; {', '.join(model.answers)} are")
     try:
+        if kind.name == content.CSV:
+            _check_label_size(model, kind)
         if hasattr(model, "respond"):
             answer = cast("Responder", model).respond(Request(body, kind, wanted, batch))
         else:
@@ -70,7 +72,6 @@ def read_table(model: Model, kind: ContentType, body: bytes) -> Table:
 
     name = "payload"
     if kind.name == content.CSV:
-        _check_label_size(model, kind)
         table = Table(
             delimited.read(
                 body,
@@ -105,7 +106,7 @@ def read_table(model: Model, kind: ContentType, body: bytes) -> Table:
     return table
 
 
-def _check_label_size(model: Model, kind: ContentType) -> None:
+def _check_label_size(model: Model | Responder, kind: ContentType) -> None:
     """Refuse a content type that says that a request has labels."""
     # AWS's container of XGBoost takes label_size=1 alone, and reads all columns as features.
     allowed = ("0", *getattr(model, "label_sizes", ()))

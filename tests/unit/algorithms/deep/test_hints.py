@@ -150,6 +150,15 @@ def test_what_a_refusal_of_a_content_type_names_is_taken(name: str, tmp_path: Pa
     assert re.findall(r"[a-z]+/[a-z-]+", str(refused.value))[1:] == [*model.answers]
 
 
+@pytest.mark.parametrize("name", ["a model of rows", "ipinsights"])
+def test_a_request_has_no_labels(name: str, tmp_path: Path) -> None:
+    make, _ = MODELS[name]
+    model, body = make(tmp_path), b"1,192.168.1.2" if name == "ipinsights" else b"1,2"
+    with pytest.raises(Refusal, match=r"label_size=1: .*; label_size=0 is allowed"):
+        invoke(model, body, "text/csv;label_size=1", None, batch=False)
+    assert invoke(model, body, "text/csv;label_size=0", None, batch=False)[0] == 200
+
+
 def test_lengths_as_a_refusal_shows_them_are_taken(tmp_path: Path) -> None:
     model, body = pairs(tmp_path), b'{"in0": [0, 1], "in1": [1]}'
     with pytest.raises(Refusal) as refused:
