@@ -65,9 +65,9 @@ def install(service: Any, settings: Settings, tokens: Tokens) -> None:
         managed_policies,
         object_limits,
         registry_tokens,
-        root,
         request_checks,
         request_context,
+        root,
         serialization,
         service_quotas,
         signatures,
@@ -194,11 +194,11 @@ async def _serve(
     keeping = asyncio.create_task(keeper.keep())
     recovery.resume()
     hosts = Hosts(settings.port, relay_addresses)
-    served = gate(durable(front(service, keeper, settings), keeper), hosts, durable(registry, keeper))
+    served = gate(
+        durable(front(service, keeper, settings), keeper), hosts, durable(registry, keeper)
+    )
     try:
-        await hypercorn_serve(
-            connections.bounded(served), config, shutdown_trigger=stopped
-        )
+        await hypercorn_serve(connections.bounded(served), config, shutdown_trigger=stopped)
     finally:
         keeping.cancel()
         with contextlib.suppress(NotWritten):

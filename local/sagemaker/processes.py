@@ -92,7 +92,7 @@ class Processes:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 pass_fds=launch.descriptors,
-                # What a job writes is carried elsewhere, where its own user must be able to read it.
+                # What a job writes is carried elsewhere, where its own user must read it.
                 umask=0o022,
             )
         name = str(popen.pid)
