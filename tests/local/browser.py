@@ -12,15 +12,15 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable
 
 
 @contextmanager
-def page() -> Iterator[Page]:
-    """A page of a fresh browser; skips the test where no chromium is."""
+def page(*arguments: str) -> Iterator[Page]:
+    """A page of a fresh browser started with `arguments`; skips where no chromium is."""
     found = next((path for name in _NAMES if (path := shutil.which(name))), None)
     if found is None:
         pytest.skip(f"no browser on this machine: none of {', '.join(_NAMES)} is on the PATH")
     # Chromium's own sandbox does not work for root, as whom containers run.
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    own = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=arguments)
+        browser = driver.chromium.launch(executable_path=found, args=[*own, *arguments])
         try:
             yield browser.new_page()
         finally:
