@@ -157,6 +157,7 @@ def _check_service(scope: Any, head: Head, caller: Caller) -> None:
 _TOGETHER = (
     {"dynamodb", "dynamodb-streams"},
     {"runtime.sagemaker", "sagemaker"},
+    {"cloudcontrol", "cloudcontrolapi"},
 )
 
 
