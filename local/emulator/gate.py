@@ -100,8 +100,9 @@ async def _admitted(
     """Check who asks, and the body; return the request as it may be served."""
     if way in (Way.OPEN, Way.TOKEN):
         CALLER.set(None)
-        payloads.check_length(headers, CONTROL_SERVICE)
-        return scope, _replayed(await waiting.whole(receive, CONTROL_SERVICE), receive)
+        open_to = "an address of CloudFormation" if head.method == "PUT" else "this path"
+        payloads.check_length(headers, open_to)
+        return scope, _replayed(await waiting.whole(receive, open_to), receive)
     signed = authentication.authenticate(head)
     caller = signed if isinstance(signed, Caller) else signed.caller
     control = way is Way.CONTROL
@@ -111,13 +112,16 @@ async def _admitted(
             Failure.MISMATCH, f"Credential should be scoped to correct service: {wanted}."
         )
     accounts.check(caller)
-    payloads.check_length(headers, caller.service)
+    # Of S3, objects and their parts are large, and these are put.
+    documents = caller.service == "s3" and head.method != "PUT"
+    payloads.check_length(headers, "a document of S3" if documents else caller.service)
     if not control:
         _check_service(scope, head, caller)
     CALLER.set(caller)
     if caller.service == "s3":
         of_body = signed if isinstance(signed, Signed) else None
-        return scope, payloads.streamed(of_body, receive)
+        most = payloads.limit_of("a document of S3" if documents else "s3")
+        return scope, payloads.streamed(of_body, receive, most)
     if not isinstance(signed, Signed):
         raise Refused(Failure.UNSUPPORTED, "Only links of S3 may be signed in Version 2.")
     body = await waiting.whole(receive, caller.service)

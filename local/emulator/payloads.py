@@ -21,7 +21,16 @@ Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 # The largest body of one request, as AWS bounds it, or a little above.
 S3_BYTES = 5 << 30
-_BYTES = {"lambda": 70 << 20, "ecr": 30 << 20, "sagemaker": 26 << 20, "smp": 1 << 20}
+_BYTES = {
+    "s3": S3_BYTES,
+    "lambda": 70 << 20,
+    "ecr": 30 << 20,
+    "sagemaker": 26 << 20,
+    "smp": 1 << 20,
+    # What comes without a signature.
+    "an address of CloudFormation": 64 << 10,
+    "this path": 0,
+}
 _OTHERS = 16 << 20
 # Bodies that wait in memory for the end that tells whether they are signed, all together.
 _WAITING_BYTES = 256 << 20
@@ -33,7 +42,7 @@ _EMPTY = hashlib.sha256(b"").hexdigest()
 
 def limit_of(service: str) -> int:
     """The largest body that a service takes."""
-    return S3_BYTES if service == "s3" else _BYTES.get(service, _OTHERS)
+    return _BYTES.get(service, _OTHERS)
 
 
 def check_length(headers: Mapping[str, Any], service: str) -> None:
@@ -126,7 +135,7 @@ def _inflate(body: bytes, service: str) -> bytes:
     return b"".join(parts)
 
 
-def streamed(signed: Signed | None, receive: Receive) -> Receive:
+def streamed(signed: Signed | None, receive: Receive, most: int = S3_BYTES) -> Receive:
     """The body of an object as it comes in; its last part is given once all of it is right."""
     payload = signed.payload if signed else UNSIGNED
     checked: _Plain | _Chunks
@@ -142,7 +151,8 @@ def streamed(signed: Signed | None, receive: Receive) -> Receive:
         if message["type"] == "http.request":
             chunk = message.get("body", b"")
             size += len(chunk)
-            if size > S3_BYTES + S3_BYTES // 64:
+            # What signs the chunks is no part of the object.
+            if size > most + most // 64:
                 raise _too_large("s3")
             await checked.feed(chunk)
             if not message.get("more_body", False):

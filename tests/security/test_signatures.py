@@ -291,7 +291,7 @@ def test_a_checksum_that_follows_the_body_is_compared(platform: LocalPlatform, b
         "x-amz-checksum-crc32:AAAAAA==",
         "",
         "x-amz-meta-a:1",
-        f"x-amz-checksum-crc32:{right}\r\nx-amz-acl:public-read",
+        f"x-amz-checksum-crc32:{right}\r\nx-amz-meta-a:1",
     ):
         assert with_trailer(line).status == 400, line
     assert "trailed" not in names(platform, bucket)
@@ -379,5 +379,10 @@ def test_a_bomb_costs_nothing(platform: LocalPlatform) -> None:
     for body in (small[:-9], b"no gzip"):
         answer = tables(platform.credentials, body=body, headers=encoded).send(url)
         assert answer.status == 400
+    # What is open to everybody takes no body, and S3 no document of a gigabyte.
+    assert send(url, "GET", "/_smp/ready", body=b"x").status == 413
+    document = Request(platform.credentials, "s3", "POST", "/b", "delete").signed(url)
+    answer = send(url, "POST", "/b?delete", [*document, ("content-length", str(1 << 30))], b"x")
+    assert "EntityTooLarge" in answer.text
     head = [*tables(platform.credentials).signed(url), ("content-length", str(20 << 20))]
     assert send(url, "POST", "/", head, b"{").status == 413
