@@ -304,6 +304,8 @@ def _service(scope: Any, headers: Mapping[str, str]) -> str:
 
     from ministack.core import router
 
+    if scope["path"].startswith("/_") and "/s3/" not in headers.get("authorization", ""):
+        return CONTROL_SERVICE
     query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
     said = {**headers}
     if "authorization" not in said and query.get("X-Amz-Credential"):
