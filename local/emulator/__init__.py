@@ -24,6 +24,29 @@ gate, hosts, routes, authentication, payloads, refusals
     `_remove_dot_segments` read heads as ministack does; `iam_evaluator.resolve_credential`,
     `find_iam_access_key_account` and `responses._account_from_sts_session` know the keys;
     `_sigv2_check` and `SignedRequest` check links of Version 2.
+policies, evaluator
+    `core.iam_evaluator.parse_policy_document`, `validate_policy_document`, `evaluate`,
+    `evaluate_resource_policy`, `combine_resource_policy`, `evaluate_trust_policy`, `_first_match`,
+    `_resource_policy`, `_names_condition_key` and `_POLICY_REQUIRED`: policies are decided by
+    `policies`, a package of pure functions, and trust policies are policies of their roles.
+request_context
+    `core.iam_evaluator._resolve_condition_key` and `pin_request_caller`: context keys as AWS
+    defines them, tags of resources and objects when a condition asks for them.
+authorized_operation
+    `iam_actions.extract_iam_action`, `extract_resource_arn`, `_s3_action`,
+    `s3_additional_checks`, `_load_botocore_model`, `_BOTOCORE_SERVICE_MAP` and
+    `SERVICE_TO_IAM_NAMESPACE`: a request is evaluated as the operation that will be served, on
+    the resource as it is stored.
+request_checks, passed_roles, request_members
+    `app.SERVICE_HANDLERS`, all of them, and `app._routing_params`: iam:PassRole of whoever hands
+    a role to a service, malformed policies of resources, and parameters that contradict.
+stored_policies
+    `iam._trust_policy_not_principal_error`, the functions of iam that store policies and
+    `iam._IAM_HANDLERS`: form and size of policies.
+managed_policies
+    `iam._aws_managed_policies`, `_seed_aws_managed_policies`, `attach_managed_policy` and
+    `_IAM_HANDLERS`, and moto's `iam/aws_managed_policies.py` as data: the policies that AWS
+    publishes, and no others.
 signatures
     `app.pin_signed_request`, `_handle_pre_body_request`, `_handle_post_body_shortcuts` and
     `_handle_special_data_plane_request`, `core.router.detect_service` and
@@ -38,14 +61,13 @@ accounts
     `_delete_access_key` and `_put_user_policy` make an account's administrator.
 identity
     `core.iam_evaluator.enforce` is recorded; `_resolve_condition_key` lets loopback count as a
-    secure transport. `evaluate_resource_policy` reads trust policies, `sts.register_session`
-    keeps the sessions of roles that services assume.
+    secure transport. `sts.register_session` keeps the sessions of roles that services assume.
 simulation
     `iam._IAM_HANDLERS`: SimulatePrincipalPolicy and SimulateCustomPolicy answer by `evaluate`,
     `combine_resource_policy` and `_first_match`; `_resolve_condition_key` sees their context.
 condition_keys
-    `iam_actions.request_tag_context`: the namespace of PutMetricData, and the source and detail
-    type of PutEvents.
+    `iam_actions.request_tag_context` and `s3_service_context`: keys of single services, such as
+    the namespace of PutMetricData, and source and detail type of PutEvents.
 encryption
     `iam_actions.s3_additional_checks`, `iam_evaluator.enforce`,
     `iam_actions.access_denied_response` and `s3._resolve_sse_write_headers`: S3, SNS and
@@ -117,6 +139,8 @@ cloudformation_gaps
 cloudformation_network
     `provisioners._RESOURCE_HANDLERS`, `_REPLACING_PROPERTIES` and `_STACK_TAG_PROPERTY`, and the
     stores of `ec2`: flow logs, and the addresses of a VPC as an attribute.
+cloudformation_identity
+    `provisioners._RESOURCE_HANDLERS`: roles keep their permissions boundary.
 custom_resources
     `lambda_svc._execute_function_with_config_scope` and `cloudformation.custom_resource`: a
     function that failed answers with its error, in place of an hour's silence.
