@@ -46,7 +46,10 @@ async def application(scope, receive, send):
     await send({"type": "http.response.body", "body": scope["http_version"].encode()})
 
 listener = connections.counted(listen("127.0.0.1", port))
-asyncio.run(serve(connections.bounded(application), connections.ListeningConfig(listener)))
+config = connections.ListeningConfig(listener)
+# Longer than any test: what is closed here is closed by the bounds under test.
+config.keep_alive_timeout = 600
+asyncio.run(serve(connections.bounded(application), config))
 """
 
 

@@ -4,6 +4,7 @@ import collections
 import datetime
 import decimal
 import enum
+import importlib
 import io
 import pickle
 import sqlite3
@@ -188,7 +189,7 @@ def tampered(folder: Path, statement: str, *values: Any) -> None:
     ids=range(15),
 )
 def test_a_state_with_a_foreign_row_is_refused_with_a_sentence(
-    tmp_path: Path, column: str, value: Any
+    tmp_path: Path, column: str, value: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state, outside = tmp_path / "state", tmp_path / "outside"
     outside.write_text("stays")
@@ -196,9 +197,20 @@ def test_a_state_with_a_foreign_row_is_refused_with_a_sentence(
     file.write(Delta({RowId("ssm._parameters", "'a'"): Row(write({"a": 1}))}))
     file.close()
     tampered(state, f"UPDATE rows SET {column} = ?", value)
+    if column == "store":
+        monkeypatch.setattr(importlib, "import_module", lambda _: pytest.fail("it was imported"))
     with pytest.raises(StateRefused, match=r"smp down and then smp up"):
         Keeper(state).restore()
     assert outside.read_text() == "stays"
+
+
+@pytest.mark.parametrize("name", ["../outside", "..", "/etc/passwd", "", "a/b", "a\0"])
+def test_a_content_is_read_from_the_folder_of_contents_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / "outside").write_text("secret")
+    file = StateFile(tmp_path / "state")
+    with pytest.raises(ValueError, match="a row names the file"):
+        file.body(name)
+    file.close()
 
 
 def test_a_state_of_an_earlier_format_is_refused_with_a_sentence(tmp_path: Path) -> None:
