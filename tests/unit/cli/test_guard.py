@@ -161,7 +161,11 @@ SURROUNDINGS: dict[str, tuple[str, int, str]] = {
     "all closed": ("exec $SMP status <&- >&- 2>&-", 1, ""),
     "full output": ("exec $SMP --help >/dev/full", 1, "No space left on device"),
     "full errors": ("exec $SMP status 2>/dev/full", 1, ""),
-    "ascii": ("PYTHONIOENCODING=ascii exec $SMP status", 1, "smp up"),
+    "ascii": (
+        "mkdir home; printf '\\303\\251' >home/server.log; PYTHONIOENCODING=ascii exec $SMP logs",
+        0,
+        "",
+    ),
     "no such place": ("mkdir gone; cd gone; rmdir ../gone; SMP_HOME=x exec $SMP status", 1, "x"),
     "nothing known": ('exec env -i SMP_HOME="$SMP_HOME" $SMP status', 1, "smp up"),
     "a proxy": (
