@@ -161,8 +161,9 @@ SURROUNDINGS: dict[str, tuple[str, int, str]] = {
     "all closed": ("exec $SMP status <&- >&- 2>&-", 1, ""),
     "full output": ("exec $SMP --help >/dev/full", 1, "No space left on device"),
     "full errors": ("exec $SMP status 2>/dev/full", 1, ""),
-    "ascii": (
-        "mkdir home; printf '\\303\\251' >home/server.log; PYTHONIOENCODING=ascii exec $SMP logs",
+    "latin": (
+        "mkdir home; printf '\\342\\234\\223' >home/server.log;"
+        " PYTHONIOENCODING=latin-1 exec $SMP logs",
         0,
         "",
     ),
