@@ -1,3 +1,5 @@
+"""Files that smp is given, or finds in its folder."""
+
 import json
 import os
 import sys
@@ -112,6 +114,7 @@ def test_a_key_of_any_other_shape_is_named(text: str, smp: Smp, home: Home) -> N
         assert str(home.credentials) in said.err
 
 
+@pytest.mark.holds("A server that answers nonsense or hangs up is a sentence.")
 @pytest.mark.parametrize("kind", ["ready", "hangs-up"])
 def test_a_server_that_answers_nonsense_or_hangs_up_is_told(
     kind: str, smp: Smp, home: Home, tmp_path: Path

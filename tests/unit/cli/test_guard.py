@@ -1,3 +1,5 @@
+"""What smp says when it fails."""
+
 import errno
 import http.client
 import os
@@ -90,6 +92,7 @@ def commands() -> list[list[str]]:
     return [words for words in found if words[0] not in ("up", "demo") and words[1:] != ["build"]]
 
 
+@pytest.mark.holds("Whatever a command fails of is a sentence: what, where, and what to do.")
 @pytest.mark.parametrize("error", FAILURES)
 def test_every_failure_is_a_sentence_with_a_place_and_a_remedy(
     error: str, smp: Smp, monkeypatch: pytest.MonkeyPatch
@@ -178,6 +181,7 @@ SURROUNDINGS: dict[str, tuple[str, int, str]] = {
 }
 
 
+@pytest.mark.holds("A shell that is short of something is told so, without a trace.")
 @pytest.mark.parametrize("what", SURROUNDINGS)
 def test_a_shell_that_is_short_of_something_ends_in_no_trace(what: str, tmp_path: Path) -> None:
     script, code, remedy = SURROUNDINGS[what]

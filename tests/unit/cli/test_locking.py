@@ -1,9 +1,13 @@
+"""Two smp on one folder."""
+
 import os
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from local.platform.home import Home
 from tests.platform import SMP
@@ -82,6 +86,7 @@ def test_a_lock_that_nothing_came_of_leaves_a_folder_of_before_as_it_was(tmp_pat
     assert home.path.exists()
 
 
+@pytest.mark.holds("A second smp on the same folder says at once which one it waits for.")
 def test_smp_down_says_that_smp_up_is_at_work(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     with home.locked("smp up", silent):
