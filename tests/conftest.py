@@ -23,8 +23,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 # Files that take a minute or more, the longest first: begun last, they would keep one worker busy
 # while the others have nothing left. A file is one worker's (`--dist loadfile`).
 LONG = (
-    "test_kills.py",
     "test_least_privilege.py",
+    "test_kills.py",
     "test_semantic_segmentation.py",
     "test_object_detection.py",
     "test_image_classification.py",
