@@ -5,6 +5,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -138,6 +139,7 @@ def interrupted(
     return described, "\n".join(each["message"] for each in events)
 
 
+@cache
 def accelerated(platform: LocalPlatform) -> str:
     """An instance type with a GPU, of which the account is allowed some from now on."""
     for use in ("training", "spot training"):
