@@ -78,14 +78,14 @@ def check_size(body: bytes, where: str, size: tuple[int, int]) -> None:
     told = json_of(body, where)
     try:
         own = told["image_size"][0]
-        width, height = own["width"], own["height"]
-    except (KeyError, IndexError, TypeError):
+        width, height = float(own["width"]), float(own["height"])
+    except (KeyError, IndexError, TypeError, ValueError):
         # `of_json` says what is missing.
         return
     if (width, height) != size:
         raise FormatError(
-            f"{where}: image_size is {width} x {height}, and the image, turned as its EXIF data "
-            f"say, has {size[0]} x {size[1]} pixels"
+            f"{where}: image_size is {width:g} x {height:g}, and the image has {size[0]} x "
+            f"{size[1]} pixels as viewers show it"
         )
 
 

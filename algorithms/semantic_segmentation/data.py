@@ -101,8 +101,8 @@ def decoded(sample: Sample, table: Mask, num_classes: int) -> tuple[Any, Any]:
     mask = classes(sample.label, f"{sample.place}: the mask", table, num_classes)
     if mask.shape != (image.height, image.width):
         raise FormatError(
-            f"{sample.place}: the image, turned as its EXIF data say, has {image.width} x "
-            f"{image.height} pixels, and its mask {mask.shape[1]} x {mask.shape[0]}"
+            f"{sample.place}: the image has {image.width} x {image.height} pixels as viewers show "
+            f"it, and its mask {mask.shape[1]} x {mask.shape[0]}"
         )
     return image, Image.fromarray(mask)
 

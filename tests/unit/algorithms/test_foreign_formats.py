@@ -149,3 +149,9 @@ def test_a_line_of_labels_alone_is_a_row_of_zeros_among_others(new_job: NewJob) 
 def test_what_only_python_takes_for_a_number_is_none(line: str) -> None:
     with pytest.raises(FormatError, match="line 1"):
         libsvm.read(line.encode(), "x")
+
+
+@pytest.mark.parametrize("body", [b"5", b"5\n0\n", b"0.25"])
+def test_a_request_of_numbers_alone_has_no_features(body: bytes) -> None:
+    with pytest.raises(FormatError, match="payload: no line has an index:value"):
+        libsvm.read(body, "payload", labelled=False)
