@@ -252,7 +252,10 @@ def test_what_cannot_be_read_is_told(new_job: NewJob) -> None:
     assert "ClientError: train/0.jpg: not a readable image" in job.failure
     job.channel("train", "image/jpeg", {"0.jpg": pixels.encoded(np.zeros((9, 8, 3), np.uint8))})
     assert job.train(**SETTINGS) == 1
-    assert "train/0.jpg: the image has 8 x 9 pixels, and its mask 48 x 48" in job.failure
+    assert (
+        "train/0.jpg: the image has 8 x 9 pixels as viewers show it, and its mask 48 x 48"
+        in job.failure
+    )
     job.channel("train", RECORDIO, {"0.jpg": good.jpeg()})
     assert job.train(**SETTINGS) == 1
     assert "that of an augmented manifest and needs Pipe mode" in job.failure
