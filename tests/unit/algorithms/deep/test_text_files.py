@@ -61,7 +61,7 @@ def pretrained(body: bytes, folder: Path, numbers: bytes = b'{"alpha": 0, "b\xc2
         "enc0_vocab_file": "vocab.json",
     }
     job: Any = SimpleNamespace(
-        hyperparameters=settings, channels={"auxiliary": channel(folder / "aux", **files)}
+        hyperparameters=settings, channels={"auxiliary": channel(folder / "aux", None, **files)}
     )
     found = vectors.pretrained(job, "enc0", 2, 2) or {}
     return {number: vector.tolist() for number, vector in found.items()}
