@@ -11,12 +11,12 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from local.confinement import Confinement, Launch, Rules
+from local.confinement import Confinement, Rules
 from local.emulator import forking
 
 # The variables of this process that a function may see; its own are added to them.
@@ -74,37 +74,32 @@ class Starter:
         if given.get("text"):
             # Whatever a function prints must not end its reader.
             given["errors"] = "replace"
-        with self._launch(command, environment, rules) as launch:
-            return subprocess.Popen(
-                launch.command,
-                *args,
-                **given,
-                env=launch.environment,
-                pass_fds=launch.descriptors,
-                umask=_UMASK,
-            )
+        return self._started(subprocess.Popen, [command, *args], given, environment, rules)
 
     def run(self, command: Sequence[str], *args: Any, **given: Any) -> Any:
         """Run a process to its end."""
         temporary = _temporary(given.get("cwd"))
         environment = _environment(given.pop("env", None)) | _places(temporary)
         rules = _rules(command, given.get("cwd"), temporary)
-        with self._launch(command, environment, rules) as launch:
-            return subprocess.run(
+        return self._started(subprocess.run, [command, *args], given, environment, rules)
+
+    def _started(
+        self,
+        start: Any,
+        arguments: Sequence[Any],
+        given: Mapping[str, Any],
+        environment: Mapping[str, str],
+        rules: Rules,
+    ) -> Any:
+        with self._confinement.launch(arguments[0], environment, rules) as launch:
+            return start(
                 launch.command,
-                *args,
+                *arguments[1:],
                 **given,
                 env=launch.environment,
                 pass_fds=launch.descriptors,
                 umask=_UMASK,
             )
-
-    @contextlib.contextmanager
-    def _launch(
-        self, command: Sequence[str], environment: Mapping[str, str], rules: Rules
-    ) -> Iterator[Launch]:
-        with self._confinement.launch(command, environment, rules) as launch:
-            yield launch
 
 
 def install(starter: Starter) -> None:

@@ -147,15 +147,14 @@ def _without_token(_: web.RequestHandler, page: dict[str, Any]) -> dict[str, Any
     return {**page, "token": ""}
 
 
-_namespace = JupyterHandler.template_namespace
+_handlers: Any = JupyterHandler
+_namespace: Any = _handlers.template_namespace
 
 
 def _namespace_without_token(handler: JupyterHandler) -> dict[str, Any]:
-    names: dict[str, Any] = _namespace.fget(handler)  # type: ignore[misc]
+    names: dict[str, Any] = _namespace.fget(handler)
     return {**names, "token": ""}
 
 
 # Of Jupyter's own pages, too, none shows the server's token.
-JupyterHandler.template_namespace = property(  # type: ignore[method-assign]
-    _namespace_without_token
-)
+_handlers.template_namespace = property(_namespace_without_token)
