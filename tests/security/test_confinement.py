@@ -143,7 +143,7 @@ def test_a_job_and_a_model_server_reach_nothing_that_is_not_theirs(
     home: Path, bystander: int, offer: Offer, kind: str
 ) -> None:
     person = Path.home() / ".ssh"
-    asked = {
+    asked: dict[str, Any] = {
         "read": [
             *of_platform(home),
             str(home / "state/sagemaker/jobs/other/data.csv"),
