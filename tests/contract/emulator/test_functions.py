@@ -1,3 +1,4 @@
+import importlib
 import json
 import re
 import threading
@@ -237,3 +238,27 @@ def test_a_worker_script_that_moved_is_noticed() -> None:
     assert "errorType" in python_worker(_PYTHON_WORKER_SCRIPT, Path("/packages"))
     with pytest.raises(RuntimeError, match="no longer holds"):
         python_worker("def run(): ...", Path("/packages"))
+
+
+def test_whatever_starts_a_process_is_known() -> None:
+    package = Path(lambda_runtime.__file__).parents[1]
+    starts = re.compile(
+        r"subprocess\.(Popen|run|call|check_\w+)\(|create_subprocess|os\.(exec|spawn)"
+    )
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if starts.search(path.read_text(encoding="utf-8"))
+    }
+    confined = {
+        "core/lambda_runtime.py",
+        "core/node_pool.py",
+        "services/glue.py",
+        "services/lambda_svc.py",
+    }
+    # Scripts of whoever starts the server, and openssl: they run no caller's code.
+    own = {"app.py", "core/tls.py"}
+    assert found == confined | own
+    for name in confined:
+        module = importlib.import_module(f"ministack.{name.removesuffix('.py').replace('/', '.')}")
+        assert hasattr(module, "subprocess")
