@@ -7,7 +7,7 @@ bounded, compared with what was signed, and inflated. No answer allows another o
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from typing import Any
 
 from local.emulator import accounts, authentication, identity, payloads, refusals
@@ -17,7 +17,7 @@ from local.emulator.payloads import Receive, Waiting
 from local.emulator.refusals import Failure, Refused
 from local.emulator.routes import Way, way_of
 
-Application = Callable[[Any, Any, Any], Awaitable[None]]
+Application = Callable[[Any, Any, Any], Coroutine[Any, Any, None]]
 Message = MutableMapping[str, Any]
 CONTROL_SERVICE = "smp"
 # Whose request is served; None for what is answered without a signature.

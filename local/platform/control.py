@@ -31,16 +31,17 @@ def call(
         OSError: Nothing answers.
     """
     body = None if document is None else json.dumps(document).encode()
+    place = f"{url}/_smp/{path}"
     request = AWSRequest(
         method="GET" if body is None else "POST",
-        url=f"{url}/_smp/{path}",
+        url=place,
         data=body,
         headers={"Content-Type": "application/json"},
     )
     key = Key(credentials.access_key, credentials.secret_key)
     SigV4Auth(key, SERVICE, REGION).add_auth(request)
     with urllib.request.urlopen(  # noqa: S310 - a fixed http address
-        urllib.request.Request(request.url, data=body, headers=dict(request.headers.items())),  # noqa: S310 - the same
+        urllib.request.Request(place, data=body, headers=dict(request.headers.items())),  # noqa: S310 - the same
         timeout=seconds,
     ) as response:
         return json.load(response)

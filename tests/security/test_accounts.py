@@ -4,6 +4,8 @@ import json
 import os
 import re
 import stat
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -89,7 +91,7 @@ def test_another_account_reaches_nothing_of_this_one(
         for each in ("s3", "sqs", "sns", "kms", "secretsmanager", "lambda", "sts", "iam", "logs")
     }
     endpoint = client(platform, other_account, "sagemaker-runtime")
-    tries = {
+    tries: dict[str, Callable[[], Any]] = {
         "object": lambda: other["s3"].get_object(Bucket=name, Key="k"),
         "put": lambda: other["s3"].put_object(Bucket=name, Key="k", Body=b"x"),
         "bucket": lambda: other["s3"].delete_bucket(Bucket=name),
@@ -151,7 +153,7 @@ def test_the_environment_that_children_inherit_has_no_key(tmp_path: Path) -> Non
     from local.emulator import environment
 
     before = dict(os.environ)
-    temporary = environment.tempfile.tempdir
+    temporary = tempfile.tempdir
     try:
         os.environ["AWS_ACCESS_KEY_ID"] = "AKIAREAL"
         environment.prepare(environment.Settings(port=1, state=tmp_path))
@@ -160,4 +162,4 @@ def test_the_environment_that_children_inherit_has_no_key(tmp_path: Path) -> Non
     finally:
         os.environ.clear()
         os.environ.update(before)
-        environment.tempfile.tempdir = temporary
+        tempfile.tempdir = temporary

@@ -14,6 +14,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from playwright.sync_api import Page, Response, Route
 
+from local.platform.home import Home
+from local.platform.record import recorded
 from tests.local import browser
 from tests.platform import LocalPlatform
 
@@ -107,12 +109,11 @@ def canaries(platform: LocalPlatform) -> Iterator[Canaries]:
 def listeners(platform: LocalPlatform) -> list[int]:
     """The TCP ports of everything that the platform runs: itself, JupyterLab, model servers."""
     own = urlsplit(platform.endpoint_url).port
-    (server,) = {
-        connection.pid
-        for connection in psutil.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == own
-    }
-    tree = [psutil.Process(server), *psutil.Process(server).children(recursive=True)]
+    server = recorded(Home(platform.home))
+    assert server
+    process = server.process
+    assert process
+    tree = [process, *process.children(recursive=True)]
     found = {
         connection.laddr.port
         for process in tree

@@ -19,7 +19,7 @@ from algorithms.toolkit import peers
 from local import confinement
 from local.confinement import Confinement, Offer, Rules, offered
 from local.platform.home import Home
-from local.platform.server import recorded
+from local.platform.record import recorded
 from local.sagemaker import programs
 from local.sagemaker.ports import Credentials
 from local.sagemaker.processes import Processes

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from local.emulator import connections
+from local.handover import listen
 from tests.platform import free_port
 
 # A server of connections alone: all of the platform's own would take seconds to start.
@@ -212,26 +213,23 @@ def test_a_head_beyond_the_bounds_is_refused(
 def test_no_file_for_a_connection_is_no_error_of_accepting(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    listener = connections.Listener(connections.Connections(10))
-    with listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        with contextlib.ExitStack() as clients:
-            for _ in range(3):
-                client = clients.enter_context(socket.create_connection(listener.getsockname()))
+    listener = connections.Listener(listen("127.0.0.1", 0), connections.Connections(10))
+    with listener, contextlib.ExitStack() as clients:
+        for _ in range(3):
+            client = clients.enter_context(socket.create_connection(listener.getsockname()))
 
-            def full(_: socket.socket) -> Any:
-                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        def full(_: socket.socket) -> Any:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-            with monkeypatch.context() as patch:
-                patch.setattr(socket.socket, "accept", full)
-                for _ in range(5):
-                    with pytest.raises(BlockingIOError):
-                        listener.accept()
-            assert caplog.text.count("No file is left for a connection") == 1
-            found, _ = listener.accept()
-            found.close()
-            assert client.fileno() >= 0
+        with monkeypatch.context() as patch:
+            patch.setattr(socket.socket, "accept", full)
+            for _ in range(5):
+                with pytest.raises(BlockingIOError):
+                    listener.accept()
+        assert caplog.text.count("No file is left for a connection") == 1
+        found, _ = listener.accept()
+        found.close()
+        assert client.fileno() >= 0
 
 
 @pytest.mark.holds("The server may open as many files as its hard limit allows, within a bound.")

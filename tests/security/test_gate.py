@@ -126,9 +126,8 @@ def test_bodies_that_wait_are_bounded_together() -> None:
             finally:
                 second_ended.set()
 
-        return await asyncio.gather(
-            waiting.whole(body(60, first_is_in), "sts"), second(), return_exceptions=True
-        )
+        first = waiting.whole(body(60, first_is_in), "sts")
+        return [*await asyncio.gather(first, second(), return_exceptions=True)]
 
     first, refused = asyncio.run(both())
     assert first == b"x" * 60

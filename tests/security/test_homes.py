@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from local.confinement import Confinement, offered
 from local.containers.container import open_to_all
 from local.platform import assembly, credentials, lifecycle, ownership, server
 from local.platform.credentials import Credentials
@@ -202,7 +203,7 @@ def test_what_a_killed_platform_left_running_is_ended_after_the_clock_was_set(
         ):
             store.put(KIND, f"{number}", row)
             set_the_clock(monkeypatch, YEAR)
-            Processes(store).end_left_over()
+            Processes(store, Confinement(offered(), tmp_path)).end_left_over()
         assert left.wait(60) == -signal.SIGKILL
         assert others.poll() is None
     finally:

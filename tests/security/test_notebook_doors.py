@@ -20,7 +20,7 @@ import websocket
 
 from local.confinement import offered
 from local.platform.home import Home
-from local.platform.server import recorded
+from local.platform.record import recorded
 from local.sagemaker.notebooks import identity, repositories, sessions
 from local.sagemaker.notebooks.home import NotebookHome
 from tests.local.jupyter import Session

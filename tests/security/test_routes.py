@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from local.emulator import routes
-from local.emulator.routes import WITHOUT_SIGNATURE
+from local.emulator.routes import WITHOUT_SIGNATURE, Way
+from local.sagemaker.notebooks.boot import CREDENTIALS_PATH as NOTEBOOK_CREDENTIALS
 from tests.platform import LocalPlatform
 from tests.security.conftest import Key
 from tests.security.wire import EVIL, Answer, Request, send
@@ -36,7 +36,7 @@ def own_paths() -> set[str]:
         "state",
         "nothing",
     )
-    return {f"/_smp/{name}" for name in names} | {"/_smp", "/_smp/", routes.NOTEBOOK_CREDENTIALS}
+    return {f"/_smp/{name}" for name in names} | {"/_smp", "/_smp/", NOTEBOOK_CREDENTIALS}
 
 
 def side_doors() -> set[str]:
@@ -311,7 +311,7 @@ def test_controls_are_the_administrators(
 
 
 def test_what_is_open_is_in_the_table() -> None:
-    assert {each.why for each in WITHOUT_SIGNATURE if each.way is routes.Way.OPEN} == {
+    assert {each.why for each in WITHOUT_SIGNATURE if each.way is Way.OPEN} == {
         "says whether the server serves"
     }
     assert len(WITHOUT_SIGNATURE) == 4

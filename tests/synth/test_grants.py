@@ -1,5 +1,6 @@
 """Grants of the templates."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -57,7 +58,7 @@ def test_no_stack_grants_anything_over_what_is_anothers(templates: dict[str, Tem
     assert {part: each for part, each in found.items() if each} == {}
 
 
-def _without_own_disks(template: dict[str, Any]) -> dict[str, Any]:
+def _without_own_disks(template: Mapping[str, Any]) -> dict[str, Any]:
     """The template without the role of the endpoint whose instances take no key for their disks."""
     return {
         "Resources": {

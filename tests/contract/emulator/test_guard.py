@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from collections.abc import Callable
 from typing import Any
 
 import botocore.auth
@@ -51,7 +52,7 @@ def test_a_malformed_body_is_refused_by_the_server(server: Server, service: str)
 
 
 def test_a_wrong_type_is_refused_by_every_kind_of_service(server: Server) -> None:
-    calls = (
+    calls: tuple[Callable[[], Any], ...] = (
         lambda: server.client("iam", config=ONCE).list_users(MaxItems="many"),
         lambda: server.client("lambda", config=ONCE).create_function(FunctionName="f", Timeout="x"),
         lambda: server.client("dynamodb", config=ONCE).list_tables(Limit="many"),
