@@ -40,10 +40,9 @@ def call(
     )
     key = Key(credentials.access_key, credentials.secret_key)
     SigV4Auth(key, SERVICE, REGION).add_auth(request)
-    with urllib.request.urlopen(  # noqa: S310 - a fixed http address
-        urllib.request.Request(place, data=body, headers=dict(request.headers.items())),  # noqa: S310 - the same
-        timeout=seconds,
-    ) as response:
+    headers = dict(request.headers.items())
+    signed = urllib.request.Request(place, data=body, headers=headers)  # noqa: S310 - a fixed http address
+    with urllib.request.urlopen(signed, timeout=seconds) as response:  # noqa: S310 - the same
         return json.load(response)
 
 
