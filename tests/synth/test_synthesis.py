@@ -1,3 +1,5 @@
+"""The templates of every environment, synthesized by the CDK CLI without an account."""
+
 import json
 import os
 import subprocess

@@ -1,3 +1,5 @@
+"""The HTTP layer of model servers."""
+
 import http.client
 import json
 import os
