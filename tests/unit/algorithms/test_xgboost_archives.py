@@ -1,4 +1,8 @@
-"""What archives hold: several models, those of AWS's older images, and what is refused."""
+"""What archives hold: several models, those of AWS's older images, and what is refused.
+
+The files in `artifacts` were written by XGBoost 0.90, 1.0.2, 1.2.0 (stopped early) and 1.3.3, in
+the form in which AWS's images of these releases left them, from 60 rows of two features each.
+"""
 
 import json
 import pickle
