@@ -200,6 +200,12 @@ def checked(body: bytes) -> bytes:
         (gzip.compress(checked(TAR[:124] + b"\xff" * 12 + TAR[136:])), "where a number stands"),
         (zlib.compress(TAR), "it is no gzip"),
     ],
+    # The bytes of a gzip hold the time at which it was made.
+    ids=[
+        *("text", "nothing", "gzip-of-nothing", "gzip-of-text", "cut-gzip", "cut-checksum"),
+        *("cut-header", "cut-content", "byte-behind", "archive-behind", "garbage-behind"),
+        *("gzip-behind", "wrong-checksum", "broken-number", "broken-number-in-order", "zlib"),
+    ],
 )
 def test_what_is_no_whole_archive_is_refused(tmp_path: Path, body: bytes, words: str) -> None:
     assert words in refusal(tmp_path, body)
