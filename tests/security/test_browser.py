@@ -1,5 +1,6 @@
 """Web pages that a person visits while the platform runs."""
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,10 @@ from playwright.sync_api import Page, Response, Route
 from local.platform.home import Home
 from local.platform.record import recorded
 from tests.local import browser
-from tests.platform import LocalPlatform
+from tests.local.algorithms.support import Data, fit, served
+from tests.local.support import until
+from tests.platform import TRUST, LocalPlatform
+from tests.unit.algorithms.conftest import csv, digits
 
 # Hosts that resolve to loopback, as a foreign name does after DNS rebinding. Chromium's own checks
 # of local addresses are off: it is the platform that must refuse, whichever browser asks.
@@ -72,6 +76,15 @@ async attempts => {
 """
 
 
+@dataclass(frozen=True)
+class Visitor:
+    """A browser's page, the platform's port, and all ports that are to be reached from it."""
+
+    page: Page
+    own: int
+    ports: tuple[int, ...]
+
+
 @dataclass
 class Canaries:
     """Things of the platform that an attack would read or change."""
@@ -106,23 +119,32 @@ def canaries(platform: LocalPlatform) -> Iterator[Canaries]:
     s3.delete_bucket(Bucket=name)
 
 
-def listeners(platform: LocalPlatform) -> list[int]:
-    """The TCP ports of everything that the platform runs: itself, JupyterLab, model servers."""
-    own = urlsplit(platform.endpoint_url).port
+@pytest.fixture(scope="module")
+def model_server(platform: LocalPlatform) -> Iterator[int]:
+    """The port of a model server, which stands as long as its tests."""
+    data = Data({"a.csv": csv(digits()[0][:200])}, "text/csv;label_size=0")
+    job = fit(platform, "kmeans", {"train": data}, {"k": 10, "feature_dim": 64})
+    mark = uuid4().hex
+    with served(platform, "kmeans", job, environment={"SAGEMAKER_MARK": mark}):
+        yield next(
+            int(environment["SAGEMAKER_BIND_TO_PORT"])
+            for environment in started(platform)
+            if environment.get("SAGEMAKER_MARK") == mark
+        )
+
+
+def started(platform: LocalPlatform) -> Iterator[dict[str, str]]:
+    """The environments of the processes that the platform has begun."""
     server = recorded(Home(platform.home))
     assert server
-    process = server.process
-    assert process
-    tree = [process, *process.children(recursive=True)]
-    found = {
-        connection.laddr.port
-        for process in tree
-        if process.is_running()
-        for connection in process.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN
-    }
-    assert own in found
-    return sorted(found)
+    assert server.process
+    for process in server.process.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            yield process.environ()
+
+
+def key_of(platform: LocalPlatform) -> Credentials:
+    return Credentials(platform.credentials.access_key, platform.credentials.secret_key)
 
 
 def signed(key: Credentials, method: str, url: str, body: str, service: str) -> dict[str, str]:
@@ -212,17 +234,43 @@ def refused(answers: Sequence[Response], port: int) -> bool:
     return bool(answers)
 
 
-@pytest.fixture
-def notebook_opened(platform: LocalPlatform) -> str:
-    """The URL of the workbench, which gives a browser its session."""
+@pytest.fixture(scope="module")
+def notebook(platform: LocalPlatform) -> Iterator[str]:
+    iam, sagemaker = platform.client("iam"), platform.client("sagemaker")
+    name = f"visited-{uuid4().hex[:8]}"
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
+    sagemaker.create_notebook_instance(
+        NotebookInstanceName=name, InstanceType="ml.t3.medium", RoleArn=role["Arn"]
+    )
+    assert _reached(sagemaker, name, "InService", "Failed") == "InService"
+    yield name
+    sagemaker.stop_notebook_instance(NotebookInstanceName=name)
+    _reached(sagemaker, name, "Stopped")
+    sagemaker.delete_notebook_instance(NotebookInstanceName=name)
+    iam.delete_role(RoleName=name)
+
+
+def _reached(sagemaker: Any, name: str, *statuses: str) -> str:
+    def look() -> str:
+        found = sagemaker.describe_notebook_instance(NotebookInstanceName=name)
+        status: str = found["NotebookInstanceStatus"]
+        return status if status in statuses else ""
+
+    return until(look, f"{name} {statuses}", 120) or ""
+
+
+@contextlib.contextmanager
+def visitor(platform: LocalPlatform, notebook: str, model_server: int) -> Iterator[Visitor]:
+    """A browser that has a notebook open, and the ports that its pages may want to reach."""
     sagemaker = platform.client("sagemaker")
-    (name,) = [
-        one["NotebookInstanceName"]
-        for one in sagemaker.list_notebook_instances(StatusEquals="InService")["NotebookInstances"]
-        if one["NotebookInstanceName"].endswith("-workbench")
-    ]
-    found = sagemaker.create_presigned_notebook_instance_url(NotebookInstanceName=name)
-    return str(found["AuthorizedUrl"])
+    opened = sagemaker.create_presigned_notebook_instance_url(NotebookInstanceName=notebook)
+    url = str(opened["AuthorizedUrl"])
+    own, jupyter = (urlsplit(each).port for each in (platform.endpoint_url, url))
+    assert own
+    assert jupyter
+    with browser.page(*ARGUMENTS) as page:
+        page.goto(url)
+        yield Visitor(page, own, (own, jupyter, model_server))
 
 
 @pytest.mark.holds(
@@ -233,16 +281,12 @@ def notebook_opened(platform: LocalPlatform) -> str:
     "origin", ["http://127.0.0.1:7999", "http://localhost:7999", "http://a.example"]
 )
 def test_a_page_of_another_origin_reads_and_changes_nothing(
-    platform: LocalPlatform, canaries: Canaries, notebook_opened: str, origin: str
+    platform: LocalPlatform, canaries: Canaries, notebook: str, model_server: int, origin: str
 ) -> None:
-    admin = Credentials(platform.credentials.access_key, platform.credentials.secret_key)
-    own = urlsplit(platform.endpoint_url).port
-    assert own
-    with browser.page(*ARGUMENTS) as page:
-        page.goto(notebook_opened)
-        for port in listeners(platform):
-            sent = attempts(f"http://127.0.0.1:{port}", canaries, admin)
-            assert refused(attacked(page, origin, sent), own)
+    with visitor(platform, notebook, model_server) as person:
+        for port in person.ports:
+            sent = attempts(f"http://127.0.0.1:{port}", canaries, key_of(platform))
+            assert refused(attacked(person.page, origin, sent), person.own)
     assert canaries.unharmed(platform)
 
 
@@ -251,16 +295,13 @@ def test_a_page_of_another_origin_reads_and_changes_nothing(
     "though the browser takes it for the same origin."
 )
 def test_a_foreign_host_name_that_resolves_to_loopback_reads_and_changes_nothing(
-    platform: LocalPlatform, canaries: Canaries, notebook_opened: str
+    platform: LocalPlatform, canaries: Canaries, notebook: str, model_server: int
 ) -> None:
-    admin = Credentials(platform.credentials.access_key, platform.credentials.secret_key)
-    own = urlsplit(platform.endpoint_url).port
-    assert own
-    with browser.page(*ARGUMENTS) as page:
-        page.goto(notebook_opened)
-        for port in listeners(platform):
+    with visitor(platform, notebook, model_server) as person:
+        for port in person.ports:
             base = f"http://rebound.example:{port}"
-            assert refused(attacked(page, base, attempts(base, canaries, admin)), own)
+            sent = attempts(base, canaries, key_of(platform))
+            assert refused(attacked(person.page, base, sent), person.own)
     assert canaries.unharmed(platform)
 
 

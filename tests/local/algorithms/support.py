@@ -198,16 +198,25 @@ class Endpoint:
 
 @contextmanager
 def served(
-    platform: LocalPlatform, name: str, job: Mapping[str, Any], seconds: float = 120
+    platform: LocalPlatform,
+    name: str,
+    job: Mapping[str, Any],
+    seconds: float = 120,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Endpoint]:
     """An endpoint of the model that a job made, deleted afterwards."""
     completed(job)
     with contextmanager(role_for_hosting)(platform) as role:
-        yield from _served(platform, name, job, role, seconds)
+        yield from _served(platform, name, job, role, seconds, environment or {})
 
 
 def _served(
-    platform: LocalPlatform, name: str, job: Mapping[str, Any], role: str, seconds: float
+    platform: LocalPlatform,
+    name: str,
+    job: Mapping[str, Any],
+    role: str,
+    seconds: float,
+    environment: Mapping[str, str],
 ) -> Iterator[Endpoint]:
     sagemaker, suffix = platform.client("sagemaker"), uuid4().hex[:8]
     one = f"{name}-{suffix}"
@@ -217,6 +226,7 @@ def _served(
         PrimaryContainer={
             "Image": algorithm(name).image_uri("us-east-1"),
             "ModelDataUrl": job["ModelArtifacts"]["S3ModelArtifacts"],
+            "Environment": environment,
         },
     )
     sagemaker.create_endpoint_config(
