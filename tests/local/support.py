@@ -1,15 +1,17 @@
 """What several tests of the running platform do: wait, train, ask."""
 
+import base64
 import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import psutil
 
 from local.cli import digits
-from tests.platform import LocalPlatform
+from tests.platform import TRUST, LocalPlatform
 
 T = TypeVar("T")
 
@@ -216,3 +218,37 @@ def workflow_role(platform: LocalPlatform, handler: str) -> str:
         if each["Handler"].startswith(f"jobs.handlers.{handler}.")
     ]
     return str(found)
+
+
+@contextlib.contextmanager
+def notebook_in_service(platform: LocalPlatform, prefix: str, on_start: str = "") -> Iterator[str]:
+    """A notebook instance with a role that may do nothing, deleted afterwards."""
+    iam, sagemaker = platform.client("iam"), platform.client("sagemaker")
+    name = f"{prefix}-{uuid4().hex[:8]}"
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
+    sagemaker.create_notebook_instance_lifecycle_config(
+        NotebookInstanceLifecycleConfigName=name,
+        OnStart=[{"Content": base64.b64encode((on_start or "#!/bin/bash").encode()).decode()}],
+    )
+    sagemaker.create_notebook_instance(
+        NotebookInstanceName=name,
+        InstanceType="ml.t3.medium",
+        RoleArn=role["Arn"],
+        LifecycleConfigName=name,
+    )
+
+    def status(*wanted: str) -> str | None:
+        def look() -> str | None:
+            found = sagemaker.describe_notebook_instance(NotebookInstanceName=name)
+            now: str = found["NotebookInstanceStatus"]
+            return now if now in wanted else None
+
+        return until(look, f"{name} {wanted}", 120)
+
+    assert status("InService", "Failed") == "InService"
+    yield name
+    sagemaker.stop_notebook_instance(NotebookInstanceName=name)
+    status("Stopped")
+    sagemaker.delete_notebook_instance(NotebookInstanceName=name)
+    sagemaker.delete_notebook_instance_lifecycle_config(NotebookInstanceLifecycleConfigName=name)
+    iam.delete_role(RoleName=name)

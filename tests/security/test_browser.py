@@ -19,8 +19,8 @@ from local.platform.home import Home
 from local.platform.record import recorded
 from tests.local import browser
 from tests.local.algorithms.support import Data, fit, served
-from tests.local.support import until
-from tests.platform import TRUST, LocalPlatform
+from tests.local.support import notebook_in_service
+from tests.platform import LocalPlatform
 from tests.unit.algorithms.conftest import csv, digits
 
 # Hosts that resolve to loopback, as a foreign name does after DNS rebinding. Chromium's own checks
@@ -236,27 +236,8 @@ def refused(answers: Sequence[Response], port: int) -> bool:
 
 @pytest.fixture(scope="module")
 def notebook(platform: LocalPlatform) -> Iterator[str]:
-    iam, sagemaker = platform.client("iam"), platform.client("sagemaker")
-    name = f"visited-{uuid4().hex[:8]}"
-    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
-    sagemaker.create_notebook_instance(
-        NotebookInstanceName=name, InstanceType="ml.t3.medium", RoleArn=role["Arn"]
-    )
-    assert _reached(sagemaker, name, "InService", "Failed") == "InService"
-    yield name
-    sagemaker.stop_notebook_instance(NotebookInstanceName=name)
-    _reached(sagemaker, name, "Stopped")
-    sagemaker.delete_notebook_instance(NotebookInstanceName=name)
-    iam.delete_role(RoleName=name)
-
-
-def _reached(sagemaker: Any, name: str, *statuses: str) -> str:
-    def look() -> str:
-        found = sagemaker.describe_notebook_instance(NotebookInstanceName=name)
-        status: str = found["NotebookInstanceStatus"]
-        return status if status in statuses else ""
-
-    return until(look, f"{name} {statuses}", 120) or ""
+    with notebook_in_service(platform, "visited") as name:
+        yield name
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """Who gets into a notebook, and what a notebook reaches."""
 
 import asyncio
-import base64
 import http.client
 import json
 import os
@@ -13,7 +12,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import pytest
 import websocket
@@ -24,8 +22,8 @@ from local.platform.record import recorded
 from local.sagemaker.notebooks import identity, repositories, sessions
 from local.sagemaker.notebooks.home import NotebookHome
 from tests.local.jupyter import Session
-from tests.local.support import until
-from tests.platform import TRUST, LocalPlatform
+from tests.local.support import notebook_in_service
+from tests.platform import LocalPlatform
 from tests.security.probe import beyond_the_way, of_platform, program
 
 linux = pytest.mark.skipif(
@@ -48,36 +46,9 @@ def asked(platform: LocalPlatform) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def notebook(platform: LocalPlatform, asked: dict[str, Any]) -> Iterator[str]:
     """A notebook whose script tries what a cell tries, too, and prints what it reached."""
-    iam, sagemaker = platform.client("iam"), platform.client("sagemaker")
-    name = f"doors-{uuid4().hex[:8]}"
-    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
     script = f"#!/bin/bash\ncd SageMaker\npython3 - > reached.json <<'END'\n{program(asked)}END\n"
-    sagemaker.create_notebook_instance_lifecycle_config(
-        NotebookInstanceLifecycleConfigName=name,
-        OnStart=[{"Content": base64.b64encode(script.encode()).decode()}],
-    )
-    sagemaker.create_notebook_instance(
-        NotebookInstanceName=name,
-        InstanceType="ml.t3.medium",
-        RoleArn=role["Arn"],
-        LifecycleConfigName=name,
-    )
-    assert _reached(sagemaker, name, "InService", "Failed") == "InService"
-    yield name
-    sagemaker.stop_notebook_instance(NotebookInstanceName=name)
-    _reached(sagemaker, name, "Stopped")
-    sagemaker.delete_notebook_instance(NotebookInstanceName=name)
-    sagemaker.delete_notebook_instance_lifecycle_config(NotebookInstanceLifecycleConfigName=name)
-    iam.delete_role(RoleName=name)
-
-
-def _reached(sagemaker: Any, name: str, *statuses: str) -> str:
-    def look() -> str:
-        found = sagemaker.describe_notebook_instance(NotebookInstanceName=name)
-        status: str = found["NotebookInstanceStatus"]
-        return status if status in statuses else ""
-
-    return until(look, f"{name} {statuses}", 120) or ""
+    with notebook_in_service(platform, "doors", script) as name:
+        yield name
 
 
 @pytest.fixture
