@@ -126,6 +126,9 @@ cloudformation, cloudformation_permissions
     `_delete_resource`: each resource is evaluated under that role, or under the caller's
     policies without one. `stacks._runs_on_worker_thread`: SageMaker's types call back over HTTP
     and wait. `stacks._sends_back_failed_update`: an endpoint's failed update is sent back.
+cloudformation_retries
+    `cloudformation._ACTION_HANDLERS`: a request that is sent again with the token of the first
+    gets the first one's answer.
 cloudformation_sagemaker, cloudformation_scaling
     `provisioners._RESOURCE_HANDLERS`, `_REPLACING_PROPERTIES` and `_STACK_TAG_PROPERTY`: the
     types of SageMaker and of Application Auto Scaling.

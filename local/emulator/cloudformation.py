@@ -24,6 +24,7 @@ from local.emulator import (
     state_machine_logs,
     stored_policies,
 )
+from local.emulator.cloudformation_retries import Retries
 from local.emulator.environment import ROOT_ACCESS_KEY
 
 SERVICE = "cloudformation.amazonaws.com"
@@ -96,6 +97,7 @@ def _remember_roles() -> None:
     from ministack.services.cloudformation import handlers
 
     serve = app.SERVICE_HANDLERS["cloudformation"]
+    retries = Retries()
 
     async def served(
         method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
@@ -138,10 +140,14 @@ def _remember_roles() -> None:
     def remembering(action: str, handler: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(handler)
         def handled(params: dict[str, Any]) -> Any:
+            answer = retries.answer(action, _signer.get(), params)
+            if answer is not None:
+                return answer
             change_set = _change_set(params) if action == "ExecuteChangeSet" else None
             answer = handler(params)
             if answer[0] != 200:
                 return answer
+            retries.keep(action, _signer.get(), params, answer)
             role = params.get("RoleARN", [""])[0]
             if action == "CreateChangeSet":
                 created = _change_set(params)

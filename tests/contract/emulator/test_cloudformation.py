@@ -345,3 +345,24 @@ def test_a_machine_that_logs_needs_a_role_that_may_and_then_does(
         lambda events: any("ExecutionSucceeded" in event["message"] for event in events),
     )
     assert json.loads(lines[-1]["message"])["execution_arn"]
+
+
+def test_a_request_that_is_sent_again_with_its_token_does_nothing_more(
+    server: Server, stack: Stack
+) -> None:
+    template = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}})
+    asked = {"StackName": stack.name, "TemplateBody": template}
+    assert stack.create(template, ClientRequestToken="one") == "CREATE_COMPLETE"
+    again = stack.cloudformation.create_stack(**asked, ClientRequestToken="one")
+    assert again["StackId"] == stack.described()["StackId"]
+    with pytest.raises(ClientError, match="AlreadyExistsException"):
+        stack.cloudformation.create_stack(**asked, ClientRequestToken="two")
+
+    changed = {**asked, "TemplateBody": template.replace("Topic", "Other", 1)}
+    made = [
+        stack.cloudformation.create_change_set(**changed, ChangeSetName="c", ClientToken="three")
+        for _ in range(2)
+    ]
+    assert made[0]["Id"] == made[1]["Id"]
+    with pytest.raises(ClientError, match="AlreadyExistsException"):
+        stack.cloudformation.create_change_set(**changed, ChangeSetName="c", ClientToken="four")
