@@ -174,7 +174,10 @@ def _sagemaker(
             yield from _granted(str(props["KmsKeyId"]))
     else:
         if kind in _UPDATED:
-            yield from asked(f"Update{kind}", _typed(f"Update{kind}", props) | named)
+            # A template has all of a property, and the operation takes a part of some.
+            members = _members(f"Update{kind}")
+            changed = {key: value for key, value in props.items() if key in members}
+            yield from asked(f"Update{kind}", _typed(f"Create{kind}", changed) | named)
         if new_tags:
             yield from asked("AddTags", {"ResourceArn": own, "Tags": new_tags})
         if removed:
@@ -191,9 +194,14 @@ def _sagemaker(
 
 def _typed(operation: str, props: Props) -> dict[str, Any]:
     """What of a template's properties the operation is given, but for the tags."""
-    shape: Any = service_model().operation_model(operation).input_shape
-    members = shape.members
+    members = _members(operation)
     return parameters(operation, {k: v for k, v in props.items() if k in members and k != "Tags"})
+
+
+def _members(operation: str) -> Mapping[str, Any]:
+    shape: Any = service_model().operation_model(operation).input_shape
+    members: Mapping[str, Any] = shape.members
+    return members
 
 
 def _tags(tags: list[dict[str, str]]) -> dict[str, Any]:

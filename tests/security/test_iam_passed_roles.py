@@ -38,7 +38,7 @@ def package() -> bytes:
     return data.getvalue()
 
 
-def calls(user: User, role: str) -> dict[str, tuple[str, str, Callable[[], Any]]]:
+def calls(user: User, role: str) -> dict[str, tuple[str | list[str], str, Callable[[], Any]]]:
     """What passes a role: the actions that it needs, the service that takes it, and the call."""
     name = f"iam-{uuid4().hex[:8]}"
 
@@ -117,7 +117,11 @@ def calls(user: User, role: str) -> dict[str, tuple[str, str, Callable[[], Any]]
             ),
         ),
         "target of scaling": (
-            "application-autoscaling:*",
+            [
+                "application-autoscaling:*",
+                "sagemaker:DescribeEndpoint*",
+                "sagemaker:UpdateEndpoint*",
+            ],
             "application-autoscaling.amazonaws.com",
             lambda: client("application-autoscaling").register_scalable_target(
                 ServiceNamespace="sagemaker",

@@ -33,17 +33,18 @@ STAGES: list[tuple[Any, str]] = [
     (server, "claim"),
     (server, "start"),
     (server, "wait_ready"),
-    (credentials, "make_administrator"),
+    (credentials, "load_made"),
     (deployment, "bootstrap"),
     (assembly, "make"),
     (deployment, "deploy"),
 ]
 
 
-def make_administrator(home: Home, url: str) -> Credentials:
+def with_administrator(home: Home, started: Server) -> Server:
+    """As the real server, which has made its administrator before it answers."""
     made = Credentials("a", home.path.name)
     home.write_secret(home.credentials, json.dumps(asdict(made)))
-    return made
+    return started
 
 
 @pytest.fixture(autouse=True)
@@ -52,9 +53,10 @@ def plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     start = server.start
     command = [sys.executable, str(PLAIN)]
     monkeypatch.setattr(
-        server, "start", lambda home, port, **given: start(home, port, command, **given)
+        server,
+        "start",
+        lambda home, port, **given: with_administrator(home, start(home, port, command, **given)),
     )
-    monkeypatch.setattr(credentials, "make_administrator", make_administrator)
     monkeypatch.setattr(deployment, "bootstrap", lambda *given: None)
     monkeypatch.setattr(deployment, "deploy", lambda *given: None)
     monkeypatch.setattr(assembly, "make", lambda *given: tmp_path / "made")

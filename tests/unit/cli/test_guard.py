@@ -158,7 +158,7 @@ def test_every_command_says_that_no_platform_runs(words: list[str], smp: Smp) ->
 # What only a process of its own can meet. `exec` leaves no shell that would meet it first.
 SURROUNDINGS: dict[str, tuple[str, int, str]] = {
     "few files": ("ulimit -n 20; exec $SMP status", 1, "smp up"),
-    "hardly any files": ("ulimit -n 4; exec $SMP status", 1, ""),
+    "hardly any files": ("ulimit -n 8; exec $SMP status", 1, ""),
     "no files grow": ("ulimit -f 0; exec $SMP up", 1, "ulimit -f"),
     "closed output": ("exec $SMP --help >&-", 0, ""),
     "all closed": ("exec $SMP status <&- >&- 2>&-", 1, ""),

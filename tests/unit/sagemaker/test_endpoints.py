@@ -90,8 +90,8 @@ def test_each_model_server_is_asked_with_the_key_that_it_was_given(
     sagemaker: SageMakerService,
 ) -> None:
     keys = set()
-    for name in ("first", "second"):
-        endpoint(sagemaker, name, "one")
+    for name, model_name in (("first", "one"), ("second", "two")):
+        endpoint(sagemaker, name, model_name)
         answer = invoke(sagemaker, name)[2]
         key = answer["environment"]["SAGEMAKER_CALLER_KEY"]
         assert answer["headers"]["x-sagemaker-caller-key"] == key

@@ -328,7 +328,7 @@ def test_series_too_short_to_be_scored_are_told(new_job: NewJob) -> None:
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "time_freq": ({"time_freq": "0D"}, "time_freq is '0D'; a whole number from 1 and"),
+    "time_freq": ({"time_freq": "0D"}, "time_freq is '0D'; it must be a whole number from 1"),
     "unknown": ({"num_cell": 3}, "num_cell"),
     "likelihood": ({"likelihood": "poisson"}, "likelihood"),
     "cardinality": ({"cardinality": "[2]"}, "cardinality is [2], but the categories of the"),
