@@ -81,7 +81,7 @@ class Labels:
             # Ground Truth writes the list as text.
             found = json.loads(found) if isinstance(found, str) else found
             values = [float(each) for each in (found if isinstance(found, list) else [found])]
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             raise FormatError(
                 f"{where}: {body[:80]!r} is neither a class nor a list of them"
             ) from None

@@ -105,7 +105,10 @@ def json_of(body: bytes, where: str, *, unique: bool = False) -> Any:
             f"{where}: not JSON: {error}{sniffing.hint(body, 'application/json')}"
         ) from None
     if unique:
-        json.loads(body, object_pairs_hook=partial(_unique, where))
+        try:
+            json.loads(body, object_pairs_hook=partial(_unique, where))
+        except RecursionError:
+            raise FormatError(f"{where}: not JSON that can be read: nested too deeply") from None
     return found
 
 

@@ -162,3 +162,10 @@ def test_an_index_counts_once() -> None:
     with pytest.raises(FormatError, match="x, instance 1: key 2 is there twice"):
         instances.read_json((SPARSE % "2, 2").encode(), "x")
     instances.read_json((SPARSE % "2, 1").encode(), "x")
+
+
+@pytest.mark.parametrize("depth", [1000, 100_000])
+def test_json_that_is_nested_too_deeply_is_refused_with_its_place(depth: int) -> None:
+    body = b'{"a":' * depth + b"1" + b"}" * depth
+    with pytest.raises(FormatError, match="^x: not JSON"):
+        json_of(body, "x", unique=True)

@@ -380,6 +380,7 @@ def test_attributes_tell_labels_in_both_formats() -> None:
     assert target(Labels(3, several=True, by_number=True), b"[0, 2]") == [1, 0, 1]
     for form, body, sentence in (
         (Labels(10, several=False), b"seven", "is neither a class nor a list of them"),
+        (Labels(10, several=False), b"[" * 9999, "is neither a class nor a list of them"),
         (Labels(10, several=False), b"[1, 2]", "2 labels; an image has one"),
         (Labels(10, several=False), b"NaN", "the class is nan"),
         (Labels(3, several=True), b"[0, 2, 1]", "a label is 0 or 1 for each class"),
