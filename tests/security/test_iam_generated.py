@@ -12,8 +12,8 @@ from local.emulator.policies.document import IDENTITY, REPOSITORY, RESOURCE, TRU
 from local.emulator.policies.evaluation import Caller, Outcome, Request
 from tests.security import iam_generator, iam_reference
 
-# A soak sets more: 2,000 and another seed.
 pytestmark = pytest.mark.soak
+# A soak sets more: 2,000 and another seed.
 NUMBER = int(os.environ.get("IAM_COMPARISONS", "300"))
 SEED = int(os.environ.get("IAM_SEED", "1"))
 KINDS = {"identity": IDENTITY, "resource": RESOURCE, "trust": TRUST}
