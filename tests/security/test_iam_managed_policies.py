@@ -47,7 +47,7 @@ def test_the_policies_that_samples_attach_are_there(principals: Principals) -> N
     assert {f"{PREFIX}/{name}" for name in USED} <= {*listed}
 
 
-@pytest.mark.holds("A managed policy that does not exist can be attached to nobody.")
+@pytest.mark.holds("A managed policy that does not exist cannot be attached.")
 def test_a_policy_that_is_not_there_cannot_be_attached(principals: Principals) -> None:
     iam, user = principals.iam, principals.user()
     role = principals.role(trust({"AWS": user.arn})).rpartition("/")[2]

@@ -141,7 +141,9 @@ def role(principals: Principals) -> str:
     return principals.role(trust({"Service": [f"{name}.amazonaws.com" for name in services]}))
 
 
-@pytest.mark.holds("Whoever hands a role to a service needs iam:PassRole on it, for that service.")
+@pytest.mark.holds(
+    "A caller that passes a role to a service needs iam:PassRole on it, for that service."
+)
 @pytest.mark.parametrize(
     "what",
     [
@@ -187,7 +189,7 @@ def test_a_function_is_not_given_another_role(principals: Principals, role: str)
     assert not change(role)
 
 
-@pytest.mark.holds("An operation that nobody listed is asked for the role that it takes.")
+@pytest.mark.holds("An operation that is not listed is asked for the role that it takes.")
 def test_roles_are_found_in_operations_that_are_not_listed() -> None:
     arn = f"arn:aws:iam::{ACCOUNT}:role/r"
 

@@ -305,7 +305,7 @@ def notebook(platform: LocalPlatform) -> Iterator[Actor]:
         yield found
 
 
-@pytest.mark.holds("Whoever works in a notebook begins training jobs by the workflow alone.")
+@pytest.mark.holds("A notebook begins training jobs by the workflow alone.")
 def test_a_notebook_creates_no_job_not_even_one_that_the_workflow_would(
     platform: LocalPlatform, notebook: Actor
 ) -> None:

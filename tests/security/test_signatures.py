@@ -54,7 +54,7 @@ def put(key: Any, bucket: str, name: str = "k", **how: Any) -> Request:
     return Request(key, "s3", "PUT", f"/{bucket}/{name}", **{"body": b"content", **how})
 
 
-@pytest.mark.holds("`test`/`test`, an account's number and an empty key are nobody's key.")
+@pytest.mark.holds("`test`/`test`, an account's number and an empty key are refused.")
 @pytest.mark.parametrize(
     "key", [("test", "test"), ("000000000000", "test"), ("123456789012", "test"), ("AKIA", "x")]
 )

@@ -375,7 +375,7 @@ def test_a_taken_port_ends_the_server_with_the_reason(server: Server, tmp_path: 
         assert f"port {port} of 127.0.0.1 is not free" in second.log
 
 
-@pytest.mark.holds("A model server that was given a key answers nobody who does not show it.")
+@pytest.mark.holds("A model server that was given a key refuses requests without it.")
 def test_a_server_with_a_key_answers_only_who_shows_it(tmp_path: Path) -> None:
     with serving("kmeans", kmeans_model(tmp_path), SAGEMAKER_CALLER_KEY="k") as server:
         until(lambda: server.listens() or server.process.poll() is not None, "the server")
