@@ -167,5 +167,5 @@ def test_an_index_counts_once() -> None:
 @pytest.mark.parametrize("depth", [1000, 100_000])
 def test_json_that_is_nested_too_deeply_is_refused_with_its_place(depth: int) -> None:
     body = b'{"a":' * depth + b"1" + b"}" * depth
-    with pytest.raises(FormatError, match="^x: not JSON"):
+    with pytest.raises(FormatError, match=r"^x: not JSON"):
         json_of(body, "x", unique=True)
