@@ -8,6 +8,7 @@ import functools
 import hashlib
 import importlib.util
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ class PublishedPolicies(dict[str, Any]):
         # Those that ministack has and moto lacks, if any.
         self._seeds = dict(seeds)
         self._read = False
+        self._reading = threading.Lock()
 
     def __getitem__(self, arn: str) -> Any:
         self._fill()
@@ -87,9 +89,13 @@ class PublishedPolicies(dict[str, Any]):
         """Begin anew: nobody can change what AWS publishes."""
 
     def _fill(self) -> None:
-        if not self._read:
-            self._read = True
-            self.update({**self._seeds, **published()})
+        if self._read:
+            return
+        with self._reading:
+            if not self._read:
+                self.update({**self._seeds, **published()})
+                # Only now: another thread that finds none of them would deny what they allow.
+                self._read = True
 
 
 def published() -> dict[str, Any]:

@@ -1,9 +1,12 @@
 """Managed policies of AWS"""
 
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from local.emulator import managed_policies
 from tests.platform import LocalPlatform
 from tests.security.iam_support import (
     ACCOUNT,
@@ -85,3 +88,29 @@ def test_an_attached_policy_grants_what_it_says(principals: Principals) -> None:
     sagemaker = user.assumed("sagemaker", role)
     sagemaker.list_models()
     assert denied(lambda: sagemaker.delete_model(ModelName="none"))
+
+
+@pytest.mark.holds("AWS's managed policies are there for every thread, also while they are read.")
+def test_who_asks_while_the_policies_are_read_waits_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reading, go_on = threading.Event(), threading.Event()
+
+    def published() -> dict[str, Any]:
+        reading.set()
+        assert go_on.wait(60)
+        return {"arn": "document"}
+
+    monkeypatch.setattr(managed_policies, "published", published)
+    policies = managed_policies.PublishedPolicies({})
+    found: list[Any] = []
+    threads = [threading.Thread(target=lambda: found.append(policies.get("arn"))) for _ in range(2)]
+    threads[0].start()
+    assert reading.wait(60)
+    threads[1].start()
+    # Without a wait, the second would have its answer, and end, before the first goes on.
+    threads[1].join(0.2)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert found == ["document", "document"]
