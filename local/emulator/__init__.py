@@ -49,8 +49,8 @@ managed_policies
     publishes, and no others.
 signatures
     `app.pin_signed_request`, `_handle_pre_body_request`, `_handle_post_body_shortcuts` and
-    `_handle_special_data_plane_request`, `core.router.detect_service` and
-    `core.iam_evaluator.enforce`: a request is of the caller that the gate found and goes to the
+    `_handle_special_data_plane_request`, `_decompress_request_body`, `core.router.detect_service`,
+    and `core.iam_evaluator.enforce`: a request is of the caller that the gate found and goes to the
     service that it is signed for, and paths that ministack serves to everybody are shut.
 root
     `core.iam_evaluator.is_root_access_key` and `resolve_credential`: root is one random key.
@@ -81,7 +81,7 @@ registry, registry_tokens, registry_blobs
 serialization, api_models, wire_shapes
     `app._dispatch_service_request` behind a guard: bodies that no service can take are refused by
     AWS's own description of the operation, and a handler's failure is told by a reference.
-    `app.detect_service`, `_routing_params` and `_decompress_request_body` are called by it.
+    `app.detect_service` and `_routing_params` are called by it.
 object_limits
     `s3.handle_request`, with `_parse_bucket_key` and `_error`: S3's limits of keys and metadata.
 connections

@@ -64,9 +64,6 @@ def guarded(dispatch: Dispatch) -> Dispatch:
 
         routing = app._routing_params(method, path, headers, body, query)
         service = str(app.detect_service(method, path, headers, routing))
-        if service != "s3":
-            # Of an object it is no encoding of the request, and the content stays as it is.
-            body = app._decompress_request_body(body, headers)
         form: dict[str, list[str]] = {}
         if headers.get("content-type", "").startswith(_FORM) and service != "s3":
             try:

@@ -1,5 +1,6 @@
 """The guard is in place in the server: ministack's dispatch, its check of zips and S3's handler."""
 
+import gzip
 import io
 import json
 import zipfile
@@ -94,3 +95,17 @@ def test_a_damaged_zip_is_refused_by_the_server(server: Server) -> None:
             Code={"ZipFile": stored.getvalue().replace(b"AAAAA", b"AAAAB", 1)},
         )
     assert "CRC-32" in json.dumps(caught.value.response)
+
+
+@pytest.mark.holds("A body is inflated within bounds, by the gate, and by nothing behind it.")
+@pytest.mark.parametrize(("encoding", "status"), [("gzip", 200), ("x-gzip", 400), ("agzip", 400)])
+def test_only_what_the_gate_inflates_is_inflated(
+    server: Server, encoding: str, status: int
+) -> None:
+    headers = {
+        "content-type": "application/x-amz-json-1.0",
+        "x-amz-target": "DynamoDB_20120810.ListTables",
+        "content-encoding": encoding,
+    }
+    answer = sent(server, "dynamodb", gzip.compress(b'{"Limit": 1}'), headers)
+    assert answer.status_code == status, answer.text
