@@ -23,7 +23,7 @@ from tests.local.support import (
     train,
     until,
 )
-from tests.platform import LocalPlatform, free_port, run_smp
+from tests.platform import Deployed, LocalPlatform, another
 
 TRAINING_STATEMENTS = (
     "ListData",
@@ -125,13 +125,10 @@ def test_a_job_fails_with_the_action_that_its_role_lacks(platform: LocalPlatform
 
 
 @pytest.fixture(scope="module")
-def spare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform]:
+def spare(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform]:
     """A platform of this module's own, whose roles may be broken while other tests run."""
-    home = tmp_path_factory.mktemp("spare")
-    started = run_smp(home, ["up", "--port", str(free_port())])
-    assert started.returncode == 0, started.stderr
-    yield LocalPlatform(home, home / "together")
-    run_smp(home, ["down"], 60)
+    with another(deployed, tmp_path_factory.mktemp("spare")) as platform:
+        yield platform
 
 
 def workflow_roles(platform: LocalPlatform) -> dict[str, str]:

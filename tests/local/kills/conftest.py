@@ -4,14 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.platform import LocalPlatform, free_port, run_smp
+from tests.platform import Deployed, LocalPlatform, another
 
 
 @pytest.fixture(scope="module")
-def doomed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform]:
+def doomed(
+    deployed: Deployed, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalPlatform]:
     """A platform of this folder's own; it ends with its tests, as its server is their child."""
-    folder = tmp_path_factory.mktemp("doomed")
-    result = run_smp(folder / "home", ["up", "--port", str(free_port())])
-    assert result.returncode == 0, result.stderr
-    yield LocalPlatform(folder / "home", folder / "together")
-    run_smp(folder / "home", ["down"], 60)
+    with another(deployed, tmp_path_factory.mktemp("doomed")) as platform:
+        yield platform
