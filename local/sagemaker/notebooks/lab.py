@@ -1,8 +1,8 @@
 """What `python -m jupyterlab` does, begun in half the time: a script within a notebook.
 
 Where the package `rfc3987_syntax` is there, `jsonschema` has it prepare dozens of grammars while it
-is imported, for two formats of addresses (iri, iri-reference) that no schema of Jupyter's names. Where there is
-node, JupyterLab has it run yarn to learn from where extensions would come.
+is imported, for two formats of addresses (iri, iri-reference) that no schema of Jupyter's names.
+Where there is node, JupyterLab has it run yarn to learn from where extensions would come.
 """
 
 import sys
