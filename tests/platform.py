@@ -72,12 +72,21 @@ class LocalPlatform:
         self.endpoint_url = running.url
         self.credentials = running.credentials
         self.session: boto3.Session = running.credentials.session()
+        self._clients: dict[str, Any] = {}
+        self._parameters: dict[str, str] = {}
         self._together = together.open("a")
         self._faulty = False
         self._logged_before = 0
 
     def client(self, service: str, **options: Any) -> Any:
-        """A boto3 client for `service`."""
+        """A boto3 client for `service`, the same one unless something is asked of it."""
+        if not options:
+            if service not in self._clients:
+                self._clients[service] = self._client(service)
+            return self._clients[service]
+        return self._client(service, **options)
+
+    def _client(self, service: str, **options: Any) -> Any:
         # Injected throttling and lost answers are to be seen, and not retried away.
         config = Config(retries={"max_attempts": 0}, read_timeout=90)
         options = {"endpoint_url": self.endpoint_url, "config": config, **options}
@@ -86,9 +95,11 @@ class LocalPlatform:
 
     def parameter(self, name: str) -> str:
         """What a stack published under /sagemaker-platform/local/NAME."""
-        ssm = self.client("ssm")
-        value = ssm.get_parameter(Name=f"/sagemaker-platform/local/{name}")["Parameter"]["Value"]
-        return str(value)
+        if name not in self._parameters:
+            path = f"/sagemaker-platform/local/{name}"
+            found = self.client("ssm").get_parameter(Name=path)["Parameter"]["Value"]
+            self._parameters[name] = str(found)
+        return self._parameters[name]
 
     def smp(
         self, *arguments: str, seconds: float = UP_SECONDS
