@@ -220,6 +220,8 @@ def _keep(home: Home, snapshot: Path) -> None:
     """Copy the home of a platform that runs as a kill of its server would leave it."""
     running = server.running(home)
     assert running and running.process
+    # A platform before it may have ended with the workers that used it.
+    shutil.rmtree(snapshot, ignore_errors=True)
     passing = {str(home.path): {home.temporary.name, home.log.name}, str(home.state): {"tmp"}}
     running.process.suspend()
     try:
@@ -237,8 +239,12 @@ def _keep(home: Home, snapshot: Path) -> None:
 
 def _still(process: psutil.Process) -> bool:
     """Whether every thread has stopped: one may be writing when its process is told to."""
-    states = Path(f"/proc/{process.pid}/task").glob("*/stat")
-    return all(state.read_text().rpartition(")")[2].split()[0] in "Tt" for state in states)
+    try:
+        states = [one.read_text() for one in Path(f"/proc/{process.pid}/task").glob("*/stat")]
+    except OSError:
+        # A thread has just ended.
+        return False
+    return all(state.rpartition(")")[2].split()[0] in "Tt" for state in states)
 
 
 @pytest.fixture(scope="module")
