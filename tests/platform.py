@@ -3,21 +3,24 @@
 import fcntl
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import boto3
+import psutil
 import pytest
 from botocore.config import Config
 
-from local.platform import control
+from local.platform import control, server
 from local.platform.home import Home
 from local.platform.lifecycle import attach
 from local.process_identity import ProcessIdentity
@@ -69,12 +72,21 @@ class LocalPlatform:
         self.endpoint_url = running.url
         self.credentials = running.credentials
         self.session: boto3.Session = running.credentials.session()
+        self._clients: dict[str, Any] = {}
+        self._parameters: dict[str, str] = {}
         self._together = together.open("a")
         self._faulty = False
         self._logged_before = 0
 
     def client(self, service: str, **options: Any) -> Any:
-        """A boto3 client for `service`."""
+        """A boto3 client for `service`, the same one unless something is asked of it."""
+        if not options:
+            if service not in self._clients:
+                self._clients[service] = self._client(service)
+            return self._clients[service]
+        return self._client(service, **options)
+
+    def _client(self, service: str, **options: Any) -> Any:
         # Injected throttling and lost answers are to be seen, and not retried away.
         config = Config(retries={"max_attempts": 0}, read_timeout=90)
         options = {"endpoint_url": self.endpoint_url, "config": config, **options}
@@ -83,9 +95,11 @@ class LocalPlatform:
 
     def parameter(self, name: str) -> str:
         """What a stack published under /sagemaker-platform/local/NAME."""
-        ssm = self.client("ssm")
-        value = ssm.get_parameter(Name=f"/sagemaker-platform/local/{name}")["Parameter"]["Value"]
-        return str(value)
+        if name not in self._parameters:
+            path = f"/sagemaker-platform/local/{name}"
+            found = self.client("ssm").get_parameter(Name=path)["Parameter"]["Value"]
+            self._parameters[name] = str(found)
+        return self._parameters[name]
 
     def smp(
         self, *arguments: str, seconds: float = UP_SECONDS
@@ -136,20 +150,43 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@dataclass(frozen=True)
+class Deployed:
+    """The platform that all workers share, and what its state was when it had been deployed."""
+
+    home: Path
+    snapshot: Path
+    together: Path
+
+
 @pytest.fixture(scope="session")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform]:
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """The shared platform, which runs while any worker may use it."""
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "platform"
-    home, lock = shared / "home", shared / "lock"
-    holders = shared / "holders.json"
+    found = Deployed(shared / "home", shared / "snapshot", shared / "together")
+    lock, holders = shared / "lock", shared / "holders.json"
     with locked(lock, fcntl.LOCK_EX):
         living = _living(holders)
         if not living:
-            result = run_smp(home, ["up", "--port", str(free_port())])
+            result = run_smp(found.home, ["up", "--port", str(free_port())])
             assert result.returncode == 0, result.stderr
+            _keep(Home(found.home), found.snapshot)
         own = ProcessIdentity.of(os.getpid())
         holders.write_text(json.dumps([asdict(each) for each in [*living, own]]))
-    running = LocalPlatform(home, shared / "together")
+    try:
+        yield found
+    finally:
+        with locked(lock, fcntl.LOCK_EX):
+            living = [each for each in _living(holders) if each.pid != os.getpid()]
+            holders.write_text(json.dumps([asdict(each) for each in living]))
+            if not living:
+                run_smp(found.home, ["down"], 60)
+
+
+@pytest.fixture(scope="session")
+def platform(deployed: Deployed) -> Iterator[LocalPlatform]:
+    running = LocalPlatform(deployed.home, deployed.together)
     running.begin_test()
     RUNNING.append(running)
     try:
@@ -158,11 +195,56 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform
         # Here and not in the hook: this is the last test's teardown, and the platform may end now.
         running.end_test()
         RUNNING.clear()
-        with locked(lock, fcntl.LOCK_EX):
-            living = [each for each in _living(holders) if each.pid != os.getpid()]
-            holders.write_text(json.dumps([asdict(each) for each in living]))
-            if not living:
-                run_smp(home, ["down"], 60)
+
+
+@contextmanager
+def another(deployed: Deployed, folder: Path) -> Iterator[LocalPlatform]:
+    """A platform of one's own, which `smp up` takes up from where the shared one was deployed.
+
+    It has a port of its own. All that the state says of the first one's is where the endpoint's
+    stack was once signalled to; `smp up` refuses another port for the sake of queues' URLs.
+    """
+    home = Home(folder / "home")
+    shutil.copytree(deployed.snapshot, home.path, symlinks=True)
+    record = json.loads(home.record.read_text())
+    home.record.write_text(json.dumps(record | {"port": free_port()}))
+    started = run_smp(home.path, ["up"])
+    assert started.returncode == 0, started.stderr
+    try:
+        yield LocalPlatform(home.path, folder / "together")
+    finally:
+        run_smp(home.path, ["down"], 60)
+
+
+def _keep(home: Home, snapshot: Path) -> None:
+    """Copy the home of a platform that runs as a kill of its server would leave it."""
+    running = server.running(home)
+    assert running and running.process
+    # A platform before it may have ended with the workers that used it.
+    shutil.rmtree(snapshot, ignore_errors=True)
+    passing = {str(home.path): {home.temporary.name, home.log.name}, str(home.state): {"tmp"}}
+    running.process.suspend()
+    try:
+        while not _still(running.process):
+            time.sleep(0.01)
+        shutil.copytree(
+            home.path,
+            snapshot,
+            symlinks=True,
+            ignore=lambda folder, names: passing.get(folder, set()) & {*names},
+        )
+    finally:
+        running.process.resume()
+
+
+def _still(process: psutil.Process) -> bool:
+    """Whether every thread has stopped: one may be writing when its process is told to."""
+    try:
+        states = [one.read_text() for one in Path(f"/proc/{process.pid}/task").glob("*/stat")]
+    except OSError:
+        # A thread has just ended.
+        return False
+    return all(state.rpartition(")")[2].split()[0] in "Tt" for state in states)
 
 
 @pytest.fixture(scope="module")

@@ -102,6 +102,9 @@ function_output
 confined
     `subprocess` of `lambda_runtime`, `lambda_svc`, `glue` and `node_pool`: what runs a caller's
     code is started confined, and with none of this process's own keys.
+unpacked
+    `zipfile` of `lambda_runtime`: where workers are kept from changing their code, a package is
+    unpacked once, and linked into the folder of each.
 forking, function_parent
     The `subprocess` that workers are started with: on Linux they are forked from one process that
     has boto3 already, unless a function ships modules of that process itself.

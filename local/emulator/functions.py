@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import psutil
 
 from local.confinement import Confinement, offered
-from local.emulator import confined, forking, function_output, identity
+from local.emulator import confined, forking, function_output, identity, unpacked
 from local.emulator.environment import ACCOUNT, REGION, Settings
 
 SERVICE = "lambda.amazonaws.com"
@@ -119,6 +119,7 @@ def install(settings: Settings) -> None:
         parent.start()
     confinement = Confinement(offered(), settings.state.parent, reads=[Path(packages)])
     confined.install(confined.Starter(confinement, parent, (*RUNTIME_PACKAGES, *RUNTIME_MODULES)))
+    unpacked.install(confinement.offer)
     lambda_svc._execute_function_warm = executed
     lambda_svc._emit_lambda_logs = emitted
 

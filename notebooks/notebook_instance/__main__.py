@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-import boto3
-
-from notebook_instance import agent, samples
-from notebook_instance import packages as kernel_packages
+from notebook_instance import samples
 from notebook_instance.settings import Places, Settings
 
 
@@ -30,6 +27,10 @@ def start(settings: Settings, places: Places) -> None:
 
 def packages(settings: Settings, places: Places) -> None:
     """Install into the kernel what lies in the bucket for it."""
+    import boto3
+
+    from notebook_instance import packages as kernel_packages
+
     s3 = boto3.session.Session(region_name=settings.region).resource("s3")
     folder = places.delivered / "packages"
     wheels = kernel_packages.fetch(
@@ -41,7 +42,15 @@ def packages(settings: Settings, places: Places) -> None:
         print(f"packages: no requirements.txt in {settings.packages_prefix}, nothing to install")
 
 
-COMMANDS = {"create": create, "start": start, "packages": packages, "agent": agent.run}
+def watch(settings: Settings, places: Places) -> None:
+    """Watch over the instance until it stops."""
+    # Not before it is needed: what an instance waits for in its start asks AWS for nothing.
+    from notebook_instance import agent
+
+    agent.run(settings, places)
+
+
+COMMANDS = {"create": create, "start": start, "packages": packages, "agent": watch}
 
 
 def main(arguments: list[str]) -> None:

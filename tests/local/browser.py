@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @contextmanager
-def page(*arguments: str) -> Iterator[Page]:
-    """A page of a fresh browser started with `arguments`; skips where no chromium is."""
+def started(*arguments: str) -> Iterator[Browser]:
+    """A fresh browser started with `arguments`; skips where no chromium is."""
     found = next((path for name in _NAMES if (path := shutil.which(name))), None)
     if found is None:
         pytest.skip(f"no browser on this machine: none of {', '.join(_NAMES)} is on the PATH")
@@ -22,6 +22,13 @@ def page(*arguments: str) -> Iterator[Page]:
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=found, args=[*own, *arguments])
         try:
-            yield browser.new_page()
+            yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def page(*arguments: str) -> Iterator[Page]:
+    """A page of such a browser of its own."""
+    with started(*arguments) as browser:
+        yield browser.new_page()

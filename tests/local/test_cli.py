@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.platform import SMP, LocalPlatform, free_port, run_smp
+from tests.platform import SMP, Deployed, LocalPlatform, another, free_port, run_smp
 
 
 @pytest.fixture
@@ -101,15 +101,14 @@ def test_a_server_that_dies_during_up_is_told_with_its_log(home: Path) -> None:
     assert processes_of(home) == []
 
 
-def test_down_ends_every_process_and_removes_every_file(home: Path) -> None:
-    result = run_smp(home, ["up", "--port", str(free_port())])
-    assert result.returncode == 0, result.stderr
-    assert processes_of(home)
-    assert (home / "credentials.json").stat().st_mode & 0o077 == 0
-    result = run_smp(home, ["down"], 60)
-    assert result.returncode == 0
-    assert processes_of(home) == []
-    assert not home.exists()
+def test_down_ends_every_process_and_removes_every_file(deployed: Deployed, tmp_path: Path) -> None:
+    with another(deployed, tmp_path) as own:
+        assert processes_of(own.home)
+        assert (own.home / "credentials.json").stat().st_mode & 0o077 == 0
+        result = own.smp("down", seconds=60)
+        assert result.returncode == 0
+        assert processes_of(own.home) == []
+        assert not own.home.exists()
 
 
 def test_a_second_up_finds_the_first_and_deploys_nothing(platform: LocalPlatform) -> None:

@@ -23,7 +23,7 @@ from tests.local.support import (
     train,
     until,
 )
-from tests.platform import LocalPlatform, free_port, run_smp
+from tests.platform import Deployed, LocalPlatform, another
 
 TRAINING_STATEMENTS = (
     "ListData",
@@ -125,13 +125,10 @@ def test_a_job_fails_with_the_action_that_its_role_lacks(platform: LocalPlatform
 
 
 @pytest.fixture(scope="module")
-def spare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform]:
+def spare(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform]:
     """A platform of this module's own, whose roles may be broken while other tests run."""
-    home = tmp_path_factory.mktemp("spare")
-    started = run_smp(home, ["up", "--port", str(free_port())])
-    assert started.returncode == 0, started.stderr
-    yield LocalPlatform(home, home / "together")
-    run_smp(home, ["down"], 60)
+    with another(deployed, tmp_path_factory.mktemp("spare")) as platform:
+        yield platform
 
 
 def workflow_roles(platform: LocalPlatform) -> dict[str, str]:
@@ -168,6 +165,16 @@ def test_what_keeps_the_log_groups_uses_every_statement_it_has(spare: LocalPlatf
         if each["Handler"].startswith("logs.")
     ]
     role = function["Role"].rsplit("/", 1)[-1]
+    group = "/aws/sagemaker/TrainingJobs"
+    spare.client("logs").delete_log_group(logGroupName=group)
+    wanted = {"LogGroups": [group], "Days": "7"}
+    # It is done before CloudFormation is told, which asks for no answer here.
+    with contextlib.suppress(AssertionError):
+        event = {"RequestType": "Create", "ResourceProperties": wanted}
+        invoke_function(spare, "logs.handler", event)
+    assert group in {
+        each["logGroupName"] for each in spare.client("logs").describe_log_groups()["logGroups"]
+    }
     used = {call["action"] for call in calls(spare, role) if call["allowed"]}
     (statements,) = policies(spare, role).values()
     assert [each["Sid"] for each in statements if not used & set(actions(each))] == []
@@ -213,85 +220,129 @@ def test_no_statement_of_what_watches_the_quotas_can_be_taken_away_unnoticed(
 
 
 SOURCE = "sources/least/sourcedir.tar.gz"
+# SageMaker allows none of it.
+REFUSED = {"instance_types": ["ml.p3.2xlarge"]}
+# Of a task that nobody waits for any more: whether its answer is allowed is decided all the same.
+TOKEN = "of a task that is over"
 
 
-def request(data: str, rounds: int) -> dict[str, Any]:
+def request(bucket: str) -> dict[str, Any]:
     return {
-        "source": f"s3://{data.split('/')[2]}/{SOURCE}",
+        "source": f"s3://{bucket}/{SOURCE}",
         "algorithm": "xgboost",
         "name": "least",
-        "hyperparameters": {
-            "num_round": rounds,
-            "objective": "multi:softmax",
-            "num_class": 10,
+        "hyperparameters": {"num_round": 2, "objective": "multi:softmax", "num_class": 10},
+        "channels": {
+            "train": {"s3_uri": f"s3://{bucket}/least/train/", "content_type": "text/csv"}
         },
-        "channels": {"train": {"s3_uri": data, "content_type": "text/csv"}},
         "register": {"group": "digits", "approval": "Approved"},
         "sample": {"content_type": "text/csv", "body": DIGITS.held_out[0]},
         "deploy": {"endpoint": "digits"},
     }
 
 
-def everything(
-    platform: LocalPlatform, data: str, noticed: Callable[[], bool], function: str
-) -> list[str]:
-    """Have a function of the workflow do all it does, until somebody was refused something.
+class Workflow:
+    """The workflow of a platform, whose functions are asked again for what they have done once.
 
-    Gives the executions that were begun; some may still run.
+    Each of them can be repeated without harm, and gets there by the same calls.
     """
-    states = platform.client("stepfunctions")
-    machine = platform.parameter("training/state-machine-arn")
 
-    def start(document: dict[str, Any]) -> str:
-        execution: str = states.start_execution(
-            stateMachineArn=machine, name=f"least-{uuid4().hex[:12]}", input=json.dumps(document)
+    def __init__(self, platform: LocalPlatform) -> None:
+        self.platform = platform
+        bucket, s3 = platform.parameter("storage/data-bucket"), platform.client("s3")
+        s3.put_object(Bucket=bucket, Key="least/train/a.csv", Body=DIGITS.train.encode())
+        s3.put_object(Bucket=bucket, Key=SOURCE, Body=b"code")
+        self.request = request(bucket)
+        self.done = self._run(self.request, "SUCCEEDED")
+        self.refused = self._run(self.request | REFUSED, "FAILED")
+
+    def start(self, document: dict[str, Any]) -> str:
+        execution: str = self.platform.client("stepfunctions").start_execution(
+            stateMachineArn=self.platform.parameter("training/state-machine-arn"),
+            input=json.dumps(document),
         )["executionArn"]
         return execution
 
-    def swept(execution: str) -> bool:
-        # A sweep that lacks a permission fails, which is what is looked for.
+    def _run(self, document: dict[str, Any], wanted: str) -> dict[str, Any]:
+        """What each state was given when it was entered last."""
+        execution = self.start(document)
+        assert ended(self.platform, execution)["status"] == wanted
+        pages = self.platform.client("stepfunctions").get_paginator("get_execution_history")
+        entered = [
+            each["stateEnteredEventDetails"]
+            for page in pages.paginate(executionArn=execution)
+            for each in page["events"]
+            if "stateEnteredEventDetails" in each
+        ]
+        return {each["name"]: json.loads(each["input"]) for each in entered}
+
+    def provocations(self) -> dict[str, list[Callable[[], object]]]:
+        """What makes each do all that it does, one thing after another."""
+        done, refused = self.done, self.refused
+        return {
+            "state machine": [lambda: ended(self.platform, self.start(self.request | REFUSED))],
+            "validate": [lambda: self._ask("validate", done["Validate"])],
+            "train": [
+                lambda: self._ask("train", {"token": TOKEN, "state": refused["Train"]}),
+                # A job whose creation went unheard is found again by its name.
+                lambda: self._ask("train", {"token": TOKEN, "state": done["Train"]}),
+            ],
+            "complete": [self._complete],
+            "sweep": [self._sweep_what_ended, self._sweep_what_never_began],
+            "register": [lambda: self._ask("register", done["Register"])],
+            "report": [
+                lambda: self._ask("report", {"outcome": "success", "state": done["Report"]}),
+                # A quota that was hit is told as an event, too.
+                lambda: self._ask(
+                    "report", {"outcome": "failure", "state": refused["ReportFailure"]}
+                ),
+            ],
+            "deploy": [lambda: self._ask("deploy", done["Deploy"])],
+            "deployed": [self._look_at_the_deployment],
+        }
+
+    def _ask(self, function: str, event: dict[str, Any]) -> None:
+        """Call a function; one that lacks a permission fails, which is what is looked for."""
         with contextlib.suppress(AssertionError):
-            sweep(platform)
-        return noticed() or over(platform, execution)
+            invoke_function(self.platform, f"jobs.handlers.{function}", event)
 
-    short = {key: request(data, 1)[key] for key in ("algorithm", "name", "channels")}
-    short["hyperparameters"] = {"num_round": 1}
-    begun = []
+    def _complete(self) -> None:
+        self._wait_again()
+        self._ask("complete", {"detail": {"TrainingJobName": self.done["Register"]["job"]["name"]}})
 
-    # The sweep has no part in what goes well.
-    if function != "sweep":
-        begun.append(start(request(data, 2)))
-        until(lambda: over(platform, begun[-1]) or noticed(), "the end of the main job")
-        if noticed():
-            return begun
+    def _sweep_what_ended(self) -> None:
+        self._wait_again()
+        with contextlib.suppress(AssertionError):
+            sweep(self.platform)
 
-        # Nothing is allowed of this type, which is told as an event, too.
-        begun.append(start(short | {"instance_types": ["ml.p3.2xlarge"]}))
-        until(lambda: over(platform, begun[-1]) or noticed(), "the refusal by SageMaker")
-        if noticed():
-            return begun
+    def _wait_again(self) -> None:
+        """As if nobody had told yet that the job has ended."""
+        self.platform.client("dynamodb").update_item(
+            TableName=self.platform.parameter("training/job-table"),
+            Key={"id": {"S": f"job#{self.done['Register']['job']['name']}"}},
+            UpdateExpression="SET #status = :training",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":training": {"S": "training"}},
+        )
 
-    # A job whose creation went unheard is found again by its name.
-    if function == "train":
-        platform.faults({"drop_response": {"CreateTrainingJob": 1}})
-        begun.append(start(short))
-        until(lambda: over(platform, begun[-1]) or noticed(), "the job whose creation was unheard")
-        if noticed():
-            return begun
+    def _sweep_what_never_began(self) -> None:
+        self.platform.faults({"throttle": {"CreateTrainingJob": 1000}})
+        execution = self.start(self.request)
+        until(lambda: said(self.platform, "left for the sweep", execution), "what is put off")
+        self.platform.faults({})
+        with contextlib.suppress(AssertionError):
+            sweep(self.platform)
 
-    # The sweep has work only when an event was lost, or a job could not be made.
-    platform.faults({"drop_events": 1, "event_status": "Completed"})
-    begun.append(start(short))
-    until(lambda: swept(begun[-1]), "the job whose event is lost")
-    if noticed():
-        return begun
+    def _look_at_the_deployment(self) -> None:
+        # It holds the endpoint meanwhile.
+        self._ask("deploy", self.done["Deploy"])
+        self._ask("deployed", self.done["CheckDeployment"])
 
-    platform.faults({"throttle": {"CreateTrainingJob": 1000}})
-    begun.append(start(short))
-    until(lambda: said(platform, "left for the sweep", begun[-1]), "a job that is put off")
-    platform.faults({})
-    until(lambda: swept(begun[-1]), "the job that was put off")
-    return begun
+    def let_go(self) -> None:
+        """Take the endpoint from a function that was refused something while it had it."""
+        row = {"id": {"S": "endpoint#sagemaker-platform-local-digits"}}
+        table = self.platform.parameter("training/job-table")
+        self.platform.client("dynamodb").delete_item(TableName=table, Key=row)
 
 
 def said(platform: LocalPlatform, decision: str, execution: str) -> bool:
@@ -312,53 +363,25 @@ def said(platform: LocalPlatform, decision: str, execution: str) -> bool:
     return False
 
 
-def over(platform: LocalPlatform, execution: str) -> bool:
-    states = platform.client("stepfunctions")
-    return bool(states.describe_execution(executionArn=execution)["status"] != "RUNNING")
-
-
-def tidy(platform: LocalPlatform, function: str, executions: list[str]) -> None:
-    """End what could not end for want of a permission that is back now."""
-    states = platform.client("stepfunctions")
-    for execution in executions:
-        if function in ("complete", "sweep") and not over(platform, execution):
-            # Its job's end was claimed and could not be told; that claim stands for a while.
-            try:
-                states.stop_execution(executionArn=execution)
-            except ClientError:
-                assert over(platform, execution), "it neither runs out nor can be stopped"
-        ended(platform, execution)
-    # A function that was refused in the middle of a deployment keeps the endpoint to itself.
-    table = platform.client("dynamodb")
-    row = {"id": {"S": "endpoint#sagemaker-platform-local-digits"}}
-    table.delete_item(TableName=platform.parameter("training/job-table"), Key=row)
-
-
 def test_no_statement_of_the_workflow_can_be_taken_away_unnoticed(spare: LocalPlatform) -> None:
-    bucket, iam = spare.parameter("storage/data-bucket"), spare.client("iam")
-    spare.client("s3").put_object(
-        Bucket=bucket, Key="least/train/a.csv", Body=DIGITS.train.encode()
-    )
-    spare.client("s3").put_object(Bucket=bucket, Key=SOURCE, Body=b"code")
-    unnoticed, tried = [], 0
+    iam, workflow = spare.client("iam"), Workflow(spare)
+    provocations, unnoticed, tried = workflow.provocations(), [], set()
     for function, role in sorted(workflow_roles(spare).items()):
         for policy, statements in policies(spare, role).items():
             for statement in statements:
                 if statement["Sid"] in NOT_EVALUATED_HERE:
                     continue
                 since, lacking = time.time(), set(actions(statement))
-
-                def noticed(
-                    role: str = role, since: float = since, lacking: set[str] = lacking
-                ) -> bool:
-                    return bool(denied(spare, role, since) & lacking)
-
                 put(iam, role, policy, [each for each in statements if each is not statement])
-                begun = everything(spare, f"s3://{bucket}/least/train/", noticed, function)
-                put(iam, role, policy, statements)
-                tried += 1
-                if not noticed():
+                for provoke in provocations[function]:
+                    provoke()
+                    if denied(spare, role, since) & lacking:
+                        break
+                else:
                     unnoticed.append(f"{function}: {statement['Sid']} {actions(statement)}")
-                tidy(spare, function, begun)
-    assert tried > 15
+                put(iam, role, policy, statements)
+                workflow.let_go()
+                tried.add((function, statement["Sid"]))
     assert unnoticed == []
+    assert {function for function, _ in tried} == {*provocations}
+    assert len(tried) > 30

@@ -13,7 +13,7 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from playwright.sync_api import Page, Response, Route
+from playwright.sync_api import Browser, Page, Response, Route
 
 from local.platform.home import Home
 from local.platform.record import recorded
@@ -239,16 +239,26 @@ def notebook(platform: LocalPlatform) -> Iterator[str]:
         yield name
 
 
-@contextlib.contextmanager
-def visitor(platform: LocalPlatform, notebook: str, model_server: int) -> Iterator[Visitor]:
-    """A browser that has a notebook open, and the ports that its pages may want to reach."""
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser.started(*ARGUMENTS) as found:
+        yield found
+
+
+@pytest.fixture
+def visitor(
+    platform: LocalPlatform, notebook: str, model_server: int, chromium: Browser
+) -> Iterator[Visitor]:
+    """Somebody who has a notebook open, and the ports that their pages may want to reach."""
     sagemaker = platform.client("sagemaker")
     opened = sagemaker.create_presigned_notebook_instance_url(NotebookInstanceName=notebook)
     url = str(opened["AuthorizedUrl"])
     own, jupyter = (urlsplit(each).port for each in (platform.endpoint_url, url))
     assert own
     assert jupyter
-    with browser.page(*ARGUMENTS) as page:
+    # With cookies and a cache of its own.
+    with chromium.new_context() as context:
+        page = context.new_page()
         page.goto(url)
         yield Visitor(page, own, (own, jupyter, model_server))
 
@@ -261,12 +271,11 @@ def visitor(platform: LocalPlatform, notebook: str, model_server: int) -> Iterat
     "origin", ["http://127.0.0.1:7999", "http://localhost:7999", "http://a.example"]
 )
 def test_a_page_of_another_origin_reads_and_changes_nothing(
-    platform: LocalPlatform, canaries: Canaries, notebook: str, model_server: int, origin: str
+    platform: LocalPlatform, canaries: Canaries, visitor: Visitor, origin: str
 ) -> None:
-    with visitor(platform, notebook, model_server) as person:
-        for port in person.ports:
-            sent = attempts(f"http://127.0.0.1:{port}", canaries, key_of(platform))
-            assert refused(attacked(person.page, origin, sent), person.own)
+    for port in visitor.ports:
+        sent = attempts(f"http://127.0.0.1:{port}", canaries, key_of(platform))
+        assert refused(attacked(visitor.page, origin, sent), visitor.own)
     assert canaries.unharmed(platform)
 
 
@@ -275,13 +284,12 @@ def test_a_page_of_another_origin_reads_and_changes_nothing(
     "though the browser takes it for the same origin."
 )
 def test_a_foreign_host_name_that_resolves_to_loopback_reads_and_changes_nothing(
-    platform: LocalPlatform, canaries: Canaries, notebook: str, model_server: int
+    platform: LocalPlatform, canaries: Canaries, visitor: Visitor
 ) -> None:
-    with visitor(platform, notebook, model_server) as person:
-        for port in person.ports:
-            base = f"http://rebound.example:{port}"
-            sent = attempts(base, canaries, key_of(platform))
-            assert refused(attacked(person.page, base, sent), person.own)
+    for port in visitor.ports:
+        base = f"http://rebound.example:{port}"
+        sent = attempts(base, canaries, key_of(platform))
+        assert refused(attacked(visitor.page, base, sent), visitor.own)
     assert canaries.unharmed(platform)
 
 

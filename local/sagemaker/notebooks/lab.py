@@ -2,6 +2,7 @@
 
 Where the package `rfc3987_syntax` is there, `jsonschema` has it prepare dozens of grammars while it
 is imported, for two formats of addresses (iri, iri-reference) that no schema of Jupyter's names.
+Where there is node, JupyterLab has it run yarn to learn from where extensions would come.
 """
 
 import sys
@@ -15,9 +16,17 @@ def main() -> None:
     # As if it were not installed: an import that finds None in place of a module fails.
     modules: dict[str, Any] = sys.modules
     modules["rfc3987_syntax"] = None
+    from jupyterlab import commands
     from jupyterlab.labapp import main as start
 
+    # No extensions are built here.
+    vars(commands)["_yarn_config"] = _no_yarn
     start()
+
+
+def _no_yarn(_logger: object) -> dict[str, dict[str, Any]]:
+    """What JupyterLab knows of yarn where there is no node."""
+    return {"yarn config": {}, "npm config": {}}
 
 
 def _find_the_identity_provider() -> None:

@@ -133,13 +133,8 @@ def test_every_form_of_request_and_answer(endpoint: Endpoint) -> None:
     assert endpoint.refused("1,2", "text/csv").startswith("415 Content type 'text/csv' is not")
 
 
-def test_wrong_settings_and_corrupt_records_fail_with_their_place(platform: LocalPlatform) -> None:
+def test_corrupt_records_fail_a_job_with_their_place(platform: LocalPlatform) -> None:
     train, _ = parts(binary=False)
     body = recordio.write(train.take(slice(0, 20)))
-    data = {"train": Data({"a.pbr": body}, RECORDIO)}
-    wrong = fit(platform, NAME, data, {**RATING, "predictor_type": "binary_classifier"})
-    assert wrong["FailureReason"].startswith(
-        "ClientError: train/a.pbr, record 1, label 'values': the label is"
-    )
     corrupt = fit(platform, NAME, {"train": Data({"a.pbr": body[:-9]}, RECORDIO)}, RATING)
     assert corrupt["FailureReason"].startswith("ClientError: train/a.pbr, record 20, byte ")

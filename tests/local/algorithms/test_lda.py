@@ -106,11 +106,9 @@ def test_every_form_of_request_and_answer(endpoint: Endpoint) -> None:
     )
 
 
-def test_wrong_settings_and_corrupt_documents_fail_with_their_place(
+def test_corrupt_documents_fail_a_job_with_their_place(
     platform: LocalPlatform,
 ) -> None:
     body = csv(KNOWN.counts[:20])
-    wrong = fit(platform, NAME, {"train": Data({"a.csv": body}, CSV)}, {**BARS, "num_topics": 26})
-    assert wrong["FailureReason"].startswith("ClientError: num_topics is 26, but the documents")
     corrupt = fit(platform, NAME, {"train": Data({"a.csv": body + b"1,x"}, CSV)}, BARS)
     assert corrupt["FailureReason"].startswith("ClientError: train/a.csv, line 21")

@@ -4,14 +4,27 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.platform import LocalPlatform, free_port, run_smp
+from tests.local.support import until
+from tests.platform import Deployed, LocalPlatform, another
 
 
 @pytest.fixture(scope="module")
-def doomed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform]:
+def doomed(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform]:
     """A platform of this folder's own; it ends with its tests, as its server is their child."""
-    folder = tmp_path_factory.mktemp("doomed")
-    result = run_smp(folder / "home", ["up", "--port", str(free_port())])
-    assert result.returncode == 0, result.stderr
-    yield LocalPlatform(folder / "home", folder / "together")
-    run_smp(folder / "home", ["down"], 60)
+    with another(deployed, tmp_path_factory.mktemp("doomed")) as platform:
+        stop_the_workbench(platform)
+        yield platform
+
+
+def stop_the_workbench(platform: LocalPlatform) -> None:
+    """Else it would start anew after each kill; the kills have a notebook of their own."""
+    sagemaker = platform.client("sagemaker")
+    name = platform.parameter("notebooks/workbench/name")
+
+    def status() -> str:
+        found = sagemaker.describe_notebook_instance(NotebookInstanceName=name)
+        return str(found["NotebookInstanceStatus"])
+
+    until(lambda: status() == "InService", f"{name} in service", 120)
+    sagemaker.stop_notebook_instance(NotebookInstanceName=name)
+    until(lambda: status() == "Stopped", f"the end of {name}")

@@ -93,3 +93,8 @@ def test_a_command_that_is_none_is_refused() -> None:
     )
     assert done.returncode == 1
     assert "create|start|packages|agent" in done.stderr
+
+
+def test_what_a_start_waits_for_loads_no_boto3() -> None:
+    code = "import sys, notebook_instance.__main__; print('boto3' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"

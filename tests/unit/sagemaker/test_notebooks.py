@@ -407,11 +407,16 @@ sys.argv[1:] = ["--version"]
 with contextlib.suppress(SystemExit):
     lab.main()
 print("jsonschema" in sys.modules, "lark" in sys.modules)
+from jupyterlab import commands
+print(commands._yarn_config is lab._no_yarn)
+# And that is what it asks.
+commands._yarn_config = lambda logger: {"yarn config": {"registry": "asked"}}
+print(commands.AppOptions().registry)
 """
 
 
-def test_jupyterlab_starts_without_the_grammars_that_it_never_uses() -> None:
+def test_jupyterlab_starts_without_grammars_and_yarn_which_it_never_uses() -> None:
     done = subprocess.run(
         [sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True
     )
-    assert done.stdout.splitlines()[-1] == "True False"
+    assert done.stdout.splitlines()[-3:] == ["True False", "True", "asked"]
