@@ -120,9 +120,7 @@ def optimizer(network: Network, settings: Mapping[str, Any]) -> Any:
         case "adam":
             return optimizers.Adam(parameters, lr=rate, weight_decay=decay)
         case "rmsprop":
-            return optimizers.RMSprop(
-                parameters, lr=rate, alpha=_RMSPROP_DECAY, weight_decay=decay
-            )
+            return optimizers.RMSprop(parameters, lr=rate, alpha=_RMSPROP_DECAY, weight_decay=decay)
         case _:
             return optimizers.SGD(parameters, lr=rate, weight_decay=decay)
 

@@ -70,13 +70,14 @@ def unvaried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("unvaried")
-def test_eight_images_are_learnt_told_and_found_again(new_job: NewJob) -> None:
+def test_four_images_are_learnt_told_and_found_again(new_job: NewJob) -> None:
     job = new_job("semantic-segmentation")
-    found = canvases(8, side=64, digits=1, sizes=(48, 64), kinds=(0, 1, 2), seed=0)
+    found = canvases(4, side=64, digits=1, sizes=(48, 64), kinds=(0, 1, 2), seed=0)
     sizes = {"base_size": 64, "crop_size": 60}
     settings = {**SETTINGS, **sizes, "epochs": 10, "mini_batch_size": 2}
     assert filed(job, found).train(**settings) == 0, job.failure
     overlaps = told(job, "validation:mIOU")
+    Path("/tmp/suite-deep-seg4").write_text(str((overlaps, told(job, "validation:pixel_accuracy"), told(job, "train:loss"))))
     assert len(overlaps) == 10
     assert max(overlaps) >= 0.8
     assert max(told(job, "validation:pixel_accuracy")) >= 0.9
