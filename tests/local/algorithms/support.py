@@ -117,7 +117,7 @@ def interrupted(
     hyperparameters: Mapping[str, Any],
     seconds: float = 300,
 ) -> tuple[dict[str, Any], str]:
-    """Train on spot instances that are lost as soon as there is a checkpoint.
+    """Train on images, on spot instances that are lost as soon as there is a checkpoint.
 
     The job is held still until the interruption has reached it, however short its epochs are: some
     are always left. Gives the description of the job once it has ended, and all that it has logged.
@@ -136,7 +136,8 @@ def interrupted(
     process = until(lambda: process_of(job), f"the process of {job}", seconds)
     folder = platform.home / "state" / "sagemaker" / "jobs" / job
     began = time.monotonic()
-    while not [*folder.glob("*/checkpoints/*")] and process.is_running():
+    # Told to end while it writes one, a busy machine's job might be killed before that is whole.
+    while not [*folder.glob("*/checkpoints/checkpoint.safetensors")] and process.is_running():
         assert time.monotonic() - began < seconds, f"{job} has no checkpoint after {seconds} s"
         time.sleep(0.05)
     process.suspend()
