@@ -138,7 +138,7 @@ def test_four_images_are_learnt_told_and_found_again(new_job: NewJob) -> None:
 def test_a_job_that_was_killed_goes_on_and_ends_like_one_that_was_not(
     new_job: NewJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {**SETTINGS, "epochs": 3, "optimizer": "sgd", "learning_rate": 0.001}
+    settings = {**SETTINGS, "epochs": 2, "optimizer": "sgd", "learning_rate": 0.001}
     straight = recorded(new_job("object-detection"), pictures(2))
     assert straight.train(**settings) == 0
     broken = recorded(new_job("object-detection"), pictures(2))

@@ -123,7 +123,7 @@ def test_four_images_are_learnt_told_and_found_again(new_job: NewJob) -> None:
 def test_a_job_that_was_killed_goes_on_and_ends_like_one_that_was_not(
     new_job: NewJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {**SETTINGS, "epochs": 3, "optimizer": "sgd", "base_size": 24, "crop_size": 24}
+    settings = {**SETTINGS, "epochs": 2, "optimizer": "sgd", "base_size": 24, "crop_size": 24}
     straight = filed(new_job("semantic-segmentation"), pictures(2))
     assert straight.train(**settings) == 0
     broken = filed(new_job("semantic-segmentation"), pictures(2))
