@@ -9,7 +9,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +22,15 @@ SIDE = 28
 
 @dataclass(frozen=True)
 class Digit:
-    """An image file of a digit, and which one it is."""
+    """The image of a digit, and which one it is."""
 
-    png: bytes
+    pixels: npt.NDArray[np.uint8]
     label: int
+
+    @cached_property
+    def png(self) -> bytes:
+        """The image as a file."""
+        return _png(self.pixels)
 
 
 @cache
@@ -40,7 +45,7 @@ def small() -> tuple[Digit, ...]:
     for row in order.tolist():
         grey = (pixels[row].reshape(8, 8) * 15.9375).astype(np.uint8)
         large = Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-        found.append(Digit(_png(np.asarray(large)), int(labels[row])))
+        found.append(Digit(np.asarray(large), int(labels[row])))
     return tuple(found)
 
 
@@ -49,7 +54,7 @@ def mnist() -> tuple[Digit, ...]:
     """The digits of MNIST-5000."""
     digits = mnist5000.digits()
     return tuple(
-        Digit(_png(image), int(label))
+        Digit(image, int(label))
         for image, label in zip(digits.images, digits.labels.tolist(), strict=True)
     )
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from algorithms.toolkit import optimizers
 from algorithms.toolkit.deep import average_gradients
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.training import log
@@ -119,7 +120,7 @@ class Fitting:
         self._peers = peers
         self._host = host
         self._random = np.random.default_rng(0)
-        self._optimizer = torch.optim.Adam(
+        self._optimizer = optimizers.Adam(
             network.parameters(), lr=plan.learning_rate, weight_decay=_WEIGHT_DECAY
         )
         self._mean = Mean(network)

@@ -16,6 +16,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from algorithms.toolkit import compiler
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -116,7 +118,7 @@ def restored(tensors: Mapping[str, Any]) -> Network:
         vectors, dimension = tensors["entities"].shape
         layers = sum(name.startswith("encoder.layers.") for name in tensors) // 2
         # Made without memory of its own, whatever sizes the tensors claim.
-        with torch.device("meta"):
+        with torch.device("meta"), compiler.absent():
             network = Network(vectors, dimension, layers)
         network.load_state_dict(dict(tensors), assign=True)
     except (KeyError, RuntimeError, ValueError) as error:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from algorithms.ipinsights.network import Network
 from algorithms.ipinsights.pairs import Pairs
-from algorithms.toolkit import deep
+from algorithms.toolkit import deep, optimizers
 
 _ADDRESSES = 1 << 32
 
@@ -99,8 +99,8 @@ class Trainer:
         self._anywhere = anywhere
         self._shuffled = shuffled
         self._random = random
-        self._tables = torch.optim.SparseAdam(list(network.tables), lr=learning_rate)
-        self._layers = torch.optim.Adam(
+        self._tables = optimizers.SparseAdam(list(network.tables), lr=learning_rate)
+        self._layers = optimizers.Adam(
             network.encoder.parameters(), lr=learning_rate, weight_decay=weight_decay
         )
 

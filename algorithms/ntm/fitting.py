@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from algorithms.ntm.network import Network
-from algorithms.toolkit import deep
+from algorithms.toolkit import deep, optimizers
 
 Counts = npt.NDArray[np.float32]
 
@@ -114,17 +114,15 @@ def optimizer(network: Network, settings: Mapping[str, Any]) -> Any:
     rate, decay = float(settings["learning_rate"]), float(settings["weight_decay"])
     match settings["optimizer"]:
         case "adadelta":
-            return torch.optim.Adadelta(parameters, weight_decay=decay, **_ADADELTA)
+            return optimizers.Adadelta(parameters, weight_decay=decay, **_ADADELTA)
         case "adagrad":
-            return torch.optim.Adagrad(parameters, lr=rate, weight_decay=decay)
+            return optimizers.Adagrad(parameters, lr=rate, weight_decay=decay)
         case "adam":
-            return torch.optim.Adam(parameters, lr=rate, weight_decay=decay)
+            return optimizers.Adam(parameters, lr=rate, weight_decay=decay)
         case "rmsprop":
-            return torch.optim.RMSprop(
-                parameters, lr=rate, alpha=_RMSPROP_DECAY, weight_decay=decay
-            )
+            return optimizers.RMSprop(parameters, lr=rate, alpha=_RMSPROP_DECAY, weight_decay=decay)
         case _:
-            return torch.optim.SGD(parameters, lr=rate, weight_decay=decay)
+            return optimizers.SGD(parameters, lr=rate, weight_decay=decay)
 
 
 def one_epoch(

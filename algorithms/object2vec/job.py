@@ -17,7 +17,7 @@ from algorithms.object2vec import vectors
 from algorithms.object2vec.model import MODEL_FILE, save
 from algorithms.object2vec.network import Network, Shape
 from algorithms.object2vec.pairs import Batch, Pairs, Vocabulary, read
-from algorithms.toolkit import deep, measured
+from algorithms.toolkit import deep, measured, optimizers
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats.table import FormatError
 from algorithms.toolkit.training import log
@@ -241,17 +241,17 @@ def _optimizers(network: Network, settings: Mapping[str, Any], *, sparse: bool) 
     """The rule that hyperparameters name; sparse gradients of vectors have one of their own."""
     rate, decay = float(settings["learning_rate"]), float(settings["weight_decay"])
     rules = {
-        "adam": torch.optim.Adam,
-        "adagrad": torch.optim.Adagrad,
-        "adadelta": torch.optim.Adadelta,
-        "sgd": torch.optim.SGD,
-        "rmsprop": torch.optim.RMSprop,
+        "adam": optimizers.Adam,
+        "adagrad": optimizers.Adagrad,
+        "adadelta": optimizers.Adadelta,
+        "sgd": optimizers.SGD,
+        "rmsprop": optimizers.RMSprop,
     }
     rule = rules[settings["optimizer"]]
     learnt = [each for each in network.parameters() if each.requires_grad]
-    if not (sparse and rule is torch.optim.Adam):
+    if not (sparse and rule is optimizers.Adam):
         return [rule(learnt, lr=rate, weight_decay=decay)]
     tables = [table.weight for table in network.tables if table.weight.requires_grad]
     ids = {id(each) for each in tables}
     found: list[Any] = [rule([each for each in learnt if id(each) not in ids], lr=rate)]
-    return [*found, torch.optim.SparseAdam(tables, lr=rate)] if tables else found
+    return [*found, optimizers.SparseAdam(tables, lr=rate)] if tables else found

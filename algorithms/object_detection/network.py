@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from algorithms.object_detection import boxes
+from algorithms.toolkit import compiler
 from algorithms.toolkit.images import convolution
 from algorithms.toolkit.images.vision import resnet
 
@@ -224,9 +225,10 @@ class Detector(nn.Module):
         base, *extras = (
             copy.deepcopy(module).eval().to("meta") for module in (self.base, *self.extras)
         )
-        maps = base(torch.empty(1, 3, self.image_shape, self.image_shape, device="meta"))
-        for extra in extras:
-            maps.append(extra(maps[-1]))
+        with compiler.absent():
+            maps = base(torch.empty(1, 3, self.image_shape, self.image_shape, device="meta"))
+            for extra in extras:
+                maps.append(extra(maps[-1]))
         return boxes.anchors(self.image_shape, [each.shape[-1] for each in maps])
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 from algorithms.seq2seq.network import Network
 from algorithms.seq2seq.pairs import Batch
 from algorithms.seq2seq.vocabulary import PADDING
+from algorithms.toolkit import optimizers
 from algorithms.toolkit.images import optimization
 
 
@@ -127,7 +128,7 @@ class Trainer:
 def _optimizer(network: Network, settings: Mapping[str, Any]) -> Any:
     if settings["optimizer_type"] == "adam":
         # Weight decay is part of the gradient, as in MXNet.
-        return torch.optim.Adam(
+        return optimizers.Adam(
             network.parameters(),
             lr=settings["learning_rate"],
             weight_decay=settings["weight_decay"],

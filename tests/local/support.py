@@ -65,7 +65,7 @@ def occupying(platform: LocalPlatform, request: Mapping[str, Any]) -> Iterator[s
     """A training job that uses its instance until the block ends, and no processor meanwhile."""
     sagemaker, name = platform.client("sagemaker"), request["TrainingJobName"]
     sagemaker.create_training_job(**request)
-    process = until(lambda: _process(name), f"the process of {name}")
+    process = until(lambda: process_of(name), f"the process of {name}")
     process.suspend()
     try:
         yield name
@@ -74,7 +74,8 @@ def occupying(platform: LocalPlatform, request: Mapping[str, Any]) -> Iterator[s
         sagemaker.stop_training_job(TrainingJobName=name)
 
 
-def _process(job: str) -> psutil.Process | None:
+def process_of(job: str) -> psutil.Process | None:
+    """The process of a training job, once there is one."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if process.environ().get("TRAINING_JOB_NAME") == job:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import torch
+from algorithms.toolkit import optimizers
 
 Rate = Callable[[int], float]
 """The factor on the learning rate after so many updates."""
@@ -25,7 +25,7 @@ def optimizer(parameters: Iterable[Any], settings: Mapping[str, Any], **more: fl
     weight_decay = float(settings.get("weight_decay", 0.0))
     if name in {"sgd", "nag"}:
         # Nesterov's look ahead is along the momentum: without any there is none.
-        return torch.optim.SGD(
+        return optimizers.SGD(
             parameters,
             rate,
             momentum=momentum,
@@ -34,9 +34,9 @@ def optimizer(parameters: Iterable[Any], settings: Mapping[str, Any], **more: fl
         )
     if name == "adam":
         betas = (float(settings.get("beta_1", 0.9)), float(settings.get("beta_2", 0.999)))
-        return torch.optim.Adam(parameters, rate, betas, float(settings.get("eps", 1e-8)))
+        return optimizers.Adam(parameters, rate, betas, float(settings.get("eps", 1e-8)))
     if name == "rmsprop":
-        return torch.optim.RMSprop(
+        return optimizers.RMSprop(
             parameters,
             rate,
             alpha=more.get("decay", 0.9),
@@ -45,9 +45,9 @@ def optimizer(parameters: Iterable[Any], settings: Mapping[str, Any], **more: fl
             momentum=more.get("rmsprop_momentum", 0.0),
         )
     if name == "adagrad":
-        return torch.optim.Adagrad(parameters, rate)
+        return optimizers.Adagrad(parameters, rate)
     if name == "adadelta":
-        return torch.optim.Adadelta(parameters, rate)
+        return optimizers.Adadelta(parameters, rate)
     raise ValueError(f"no optimizer {name!r}")
 
 

@@ -1,7 +1,10 @@
 """An algorithm on the running platform: trained by CreateTrainingJob, asked by InvokeEndpoint."""
 
 import io
+import re
+import signal
 import tarfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,10 +14,11 @@ from typing import Any
 from urllib.parse import urlparse
 from uuid import uuid4
 
+import psutil
 from botocore.exceptions import ClientError
 
 from algorithms.catalog import algorithm
-from tests.local.support import checkpointed, trained, until
+from tests.local.support import process_of, trained, until
 from tests.platform import LocalPlatform, role_for_hosting
 
 # The algorithms that train on GPU instances alone run on processors here all the same.
@@ -113,9 +117,10 @@ def interrupted(
     hyperparameters: Mapping[str, Any],
     seconds: float = 300,
 ) -> tuple[dict[str, Any], str]:
-    """Train on spot instances that are lost as soon as there is a checkpoint.
+    """Train on images, on spot instances that are lost as soon as there is a checkpoint.
 
-    Gives the description of the job once it has ended, and all that it has logged.
+    The job is held still until the interruption has reached it, however short its epochs are: some
+    are always left. Gives the description of the job once it has ended, and all that it has logged.
     """
     models = platform.parameter("storage/models-bucket")
     prefix = f"jobs/{uuid4().hex[:8]}/checkpoints"
@@ -128,8 +133,20 @@ def interrupted(
         StoppingCondition={"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": 7200},
         CheckpointConfig={"S3Uri": f"s3://{models}/{prefix}"},
     )
-    checkpointed(platform, job, seconds)
-    platform.interrupt(job)
+    process = until(lambda: process_of(job), f"the process of {job}", seconds)
+    folder = platform.home / "state" / "sagemaker" / "jobs" / job
+    began = time.monotonic()
+    # Told to end while it writes one, a busy machine's job might be killed before that is whole.
+    while not [*folder.glob("*/checkpoints/checkpoint.safetensors")] and process.is_running():
+        assert time.monotonic() - began < seconds, f"{job} has no checkpoint after {seconds} s"
+        time.sleep(0.05)
+    assert process.is_running(), f"{job} has ended: {trained(platform, job, seconds)}"
+    process.suspend()
+    try:
+        platform.interrupt(job)
+        until(lambda: _told_to_end(process), f"the interruption of {job}", seconds)
+    finally:
+        process.resume()
     described = trained(platform, job, seconds)
     statuses = [each["Status"] for each in described["SecondaryStatusTransitions"]]
     assert statuses.count("Interrupted") == 1
@@ -137,6 +154,17 @@ def interrupted(
         logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"{job}/"
     )["events"]
     return described, "\n".join(each["message"] for each in events)
+
+
+def _told_to_end(process: psutil.Process) -> bool:
+    """Whether SIGTERM waits for a process that is held."""
+    status = Path(f"/proc/{process.pid}/status")
+    if not status.exists():
+        # Another system than Linux does not tell: the signal comes soon.
+        time.sleep(1)
+        return True
+    (waiting,) = re.findall(r"^ShdPnd:\s*([0-9a-f]+)", status.read_text(), re.MULTILINE)
+    return bool(int(waiting, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 @cache

@@ -15,31 +15,27 @@ from tests.platform import LocalPlatform
 
 NAME, RECORDIO = "image-classification", "application/x-recordio"
 DIGITS = digit_images.small()
-LEARNT, HELD_OUT = DIGITS[:300], DIGITS[1400:1600]
+LEARNT, HELD_OUT = DIGITS[:120], DIGITS[1400:1460]
 SETTINGS = {
     "num_layers": 20,
     "image_shape": "3,28,28",
     "num_classes": 10,
     "num_training_samples": len(LEARNT),
     "mini_batch_size": 10,
-    "epochs": 5,
-    "lr_scheduler_step": "3,4",
+    "epochs": 4,
+    "lr_scheduler_step": "3",
     "lr_scheduler_factor": 0.2,
     "optimizer": "adam",
     "learning_rate": 0.003,
 }
-
-
-# Enough to learn well from, in the forms that are no test of their own of how well.
-FEW = DIGITS[:120]
-SHORT = {**SETTINGS, "num_training_samples": len(FEW), "epochs": 4, "lr_scheduler_step": "3"}
+# Of ten digits, one in ten is right by chance.
 LEARNT_WELL = 0.8
 
 
 def recorded(mode: str = "File") -> dict[str, Data]:
     return {
-        "train": Data({"a.rec": digit_images.recordio(FEW)}, RECORDIO, mode),
-        "validation": Data({"a.rec": digit_images.recordio(HELD_OUT[:80])}, RECORDIO, mode),
+        "train": Data({"a.rec": digit_images.recordio(LEARNT)}, RECORDIO, mode),
+        "validation": Data({"a.rec": digit_images.recordio(HELD_OUT)}, RECORDIO, mode),
     }
 
 
@@ -63,12 +59,12 @@ def endpoint(platform: LocalPlatform, job: dict[str, Any]) -> Iterator[Endpoint]
 
 
 def test_digits_in_files_are_learnt_and_named(job: dict[str, Any], endpoint: Endpoint) -> None:
-    assert completed(job)["validation:accuracy"] >= 0.9
+    assert completed(job)["validation:accuracy"] >= LEARNT_WELL
     right = [
         int(np.argmax(json.loads(endpoint.ask(digit.png, "application/x-image"))) == digit.label)
         for digit in DIGITS[1600:1640]
     ]
-    assert np.mean(right) >= 0.9
+    assert np.mean(right) >= LEARNT_WELL
     one = DIGITS[1600].png
     bare = json.loads(endpoint.ask(one, "image/png", "application/json"))
     line = json.loads(endpoint.ask(one, "image/png", "application/jsonlines"))
@@ -78,19 +74,17 @@ def test_digits_in_files_are_learnt_and_named(job: dict[str, Any], endpoint: End
     )
 
 
-def test_a_pipe_of_an_augmented_manifest_serves_as_well(platform: LocalPlatform) -> None:
+def test_a_pipe_of_an_augmented_manifest_serves_as_well(
+    platform: LocalPlatform, job: dict[str, Any]
+) -> None:
     bucket, suffix = platform.parameter("storage/data-bucket"), uuid4().hex[:8]
     channels = {}
-    for name, digits in (("train", FEW), ("validation", HELD_OUT[:80])):
-        prefix = f"digits-{suffix}/{name}/"
-        for key, body in digit_images.files(digits).items():
-            platform.client("s3").put_object(Bucket=bucket, Key=prefix + key, Body=body)
-        manifest = f"{prefix}all.manifest"
-        platform.client("s3").put_object(
-            Bucket=bucket,
-            Key=manifest,
-            Body=digit_images.manifest(digits, f"s3://{bucket}/{prefix}"),
-        )
+    for name, digits in (("train", LEARNT), ("validation", HELD_OUT)):
+        # The images are those of the job that learnt from files.
+        images = f"s3://{bucket}/{job['TrainingJobName']}/{name}/"
+        manifest = f"digits-{suffix}/{name}.manifest"
+        body = digit_images.manifest(digits, images)
+        platform.client("s3").put_object(Bucket=bucket, Key=manifest, Body=body)
         source = {
             "S3DataType": "AugmentedManifestFile",
             "S3Uri": f"s3://{bucket}/{manifest}",
@@ -98,35 +92,29 @@ def test_a_pipe_of_an_augmented_manifest_serves_as_well(platform: LocalPlatform)
         }
         options = {"RecordWrapperType": "RecordIO"}
         channels[name] = Data({}, RECORDIO, "Pipe", source=source, options=options)
-    job = fit(platform, NAME, channels, SHORT)
-    assert completed(job)["validation:accuracy"] >= LEARNT_WELL
+    piped = fit(platform, NAME, channels, SETTINGS)
+    assert completed(piped)["validation:accuracy"] >= LEARNT_WELL
 
 
 def test_two_hosts_and_a_pipe_train_one_model(platform: LocalPlatform) -> None:
-    settings = {**SHORT, "mini_batch_size": 5}
+    settings = {**SETTINGS, "mini_batch_size": 5}
     job = fit(platform, NAME, recorded("Pipe"), settings, hosts=2)
     assert completed(job)["validation:accuracy"] >= LEARNT_WELL
 
 
 def test_an_interrupted_job_ends_with_all_its_epochs(platform: LocalPlatform) -> None:
-    # Epochs take half a second: of eight, some are left when the interruption comes.
-    job, log = interrupted(platform, NAME, recorded(), {**SHORT, "epochs": 8})
+    # Epochs take half a second: of six, some are left when the interruption comes.
+    job, log = interrupted(platform, NAME, recorded(), {**SETTINGS, "epochs": 6})
     assert completed(job)["validation:accuracy"] >= LEARNT_WELL
     told = re.findall(r"Epoch\[(\d)\] Validation-accuracy", log)
     # The epoch that was broken off may have been told, and is told once more.
-    assert set(told) == set("01234567")
-    assert len(told) <= 9
+    assert set(told) == set("012345")
+    assert len(told) <= 7
 
 
-def test_a_wrong_setting_and_a_broken_image_fail_the_job_and_say_why(
-    platform: LocalPlatform,
-) -> None:
-    job = fit(platform, NAME, recorded(), {**SHORT, "image_shape": "3,32,32"})
-    assert job["TrainingJobStatus"] == "Failed"
-    assert "ClientError: train/a.rec, record" in job["FailureReason"]
-    assert "28 x 28 pixels, which is less than image_shape" in job["FailureReason"]
+def test_a_broken_image_fails_the_job_and_says_which(platform: LocalPlatform) -> None:
     channels = recorded()
     broken = Data({"a.rec": channels["train"].files["a.rec"][:-9]}, RECORDIO)
-    job = fit(platform, NAME, {**channels, "train": broken}, SHORT)
+    job = fit(platform, NAME, {**channels, "train": broken}, SETTINGS)
     assert job["TrainingJobStatus"] == "Failed"
     assert "ClientError: train/a.rec, record 120, byte" in job["FailureReason"]

@@ -92,16 +92,10 @@ def test_what_is_liked_is_told_as_well_as_published(platform: LocalPlatform) -> 
     assert completed(job)["test:accuracy"] >= 0.7
 
 
-def test_a_wrong_setting_and_a_corrupt_line_fail_the_job_and_say_why(
-    platform: LocalPlatform,
-) -> None:
+def test_a_corrupt_line_fails_the_job_and_says_why(platform: LocalPlatform) -> None:
     good = b'{"label": 1, "in0": [1], "in1": [1]}\n'
     data = {"train": Data({"a.jsonl": good + b'{"label": 1, "in0": [1]}'}, JSONL)}
     job = fit(platform, NAME, data, SETTINGS)
     assert job["TrainingJobStatus"] == "Failed"
     wanted = "ClientError: train/a.jsonl, line 2: in1 must be a list of at least one token number"
     assert wanted in job["FailureReason"]
-    sparse = {"token_embedding_storage_type": "row_sparse", "optimizer": "rmsprop"}
-    job = fit(platform, NAME, {"train": Data({"a.jsonl": good}, JSONL)}, {**SETTINGS, **sparse})
-    assert job["TrainingJobStatus"] == "Failed"
-    assert "row_sparse is not supported with optimizer rmsprop" in job["FailureReason"]

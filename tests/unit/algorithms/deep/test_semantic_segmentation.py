@@ -28,7 +28,7 @@ from tests.unit.algorithms.conftest import JobFolder
 NewJob = Callable[[str], JobFolder]
 
 RECORDIO = "application/x-recordio"
-SIDE = 48
+SIDE = 32
 SETTINGS = {
     "num_classes": 4,
     "use_pretrained_model": "False",
@@ -44,7 +44,7 @@ SETTINGS = {
 
 
 def pictures(count: int) -> list[Canvas]:
-    return canvases(count, side=SIDE, digits=2, sizes=(24, 40), kinds=(0, 1, 2), seed=0)
+    return canvases(count, side=SIDE, digits=2, sizes=(18, 28), kinds=(0, 1, 2), seed=0)
 
 
 def filed(job: JobFolder, found: Sequence[Canvas]) -> JobFolder:
@@ -67,19 +67,30 @@ def unvaried(monkeypatch: pytest.MonkeyPatch) -> None:
     """To learn a few images by heart, it helps to see them as they are."""
     for name, value in (("FLIPPED", 0.0), ("SMALLEST", 1.0), ("LARGEST", 1.0)):
         monkeypatch.setattr(views, name, value)
+    # Nor are there enough steps for statistics that follow slowly.
+    begin = Segmenter.__init__
+
+    def quick(self: Any, *arguments: Any) -> None:
+        begin(self, *arguments)
+        for module in self.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = 0.5
+
+    monkeypatch.setattr(Segmenter, "__init__", quick)
 
 
 @pytest.mark.usefixtures("unvaried")
-def test_eight_images_are_learnt_told_and_found_again(new_job: NewJob) -> None:
+def test_four_images_are_learnt_told_and_found_again(new_job: NewJob) -> None:
     job = new_job("semantic-segmentation")
-    found = canvases(8, side=64, digits=1, sizes=(48, 64), kinds=(0, 1, 2), seed=0)
-    sizes = {"base_size": 64, "crop_size": 60}
-    settings = {**SETTINGS, **sizes, "epochs": 10, "mini_batch_size": 2}
+    found = canvases(4, side=48, digits=1, sizes=(36, 48), kinds=(0, 1, 2), seed=0)
+    sizes = {"base_size": 48, "crop_size": 44}
+    settings = {**SETTINGS, **sizes, "epochs": 7, "mini_batch_size": 2}
     assert filed(job, found).train(**settings) == 0, job.failure
     overlaps = told(job, "validation:mIOU")
-    assert len(overlaps) == 10
-    assert max(overlaps) >= 0.8
-    assert max(told(job, "validation:pixel_accuracy")) >= 0.9
+    assert len(overlaps) == 7
+    # Where nothing is seen anywhere it is about 0.4.
+    assert max(overlaps) >= 0.7
+    assert max(told(job, "validation:pixel_accuracy")) >= 0.85
     losses = told(job, "train:loss")
     assert losses[-1] < losses[0] / 2
     assert min(told(job, "validation:throughput")) > 0
@@ -90,7 +101,7 @@ def test_eight_images_are_learnt_told_and_found_again(new_job: NewJob) -> None:
     status, kind, answer = invoke(loaded, body, "image/jpeg", None, batch=False)
     assert (status, kind) == (200, "image/png")
     image = Image.open(io.BytesIO(answer))
-    assert (image.format, image.mode, image.size) == ("PNG", "L", (64, 64))
+    assert (image.format, image.mode, image.size) == ("PNG", "L", (48, 48))
     assert (np.array(image) == mask).mean() > 0.85
     for wanted in ("application/x-recordio-protobuf", "application/x-protobuf"):
         _, kind, answer = invoke(loaded, body, "application/x-image", wanted, batch=False)
@@ -98,7 +109,7 @@ def test_eight_images_are_learnt_told_and_found_again(new_job: NewJob) -> None:
         (message,) = frames(answer, "answer")
         record = record_class().FromString(bytes(message))
         shape = list(record.features["shape"].int32_tensor.values)
-        assert shape == [1, 4, 64, 64]
+        assert shape == [1, 4, 48, 48]
         values = np.array(record.features["target"].float32_tensor.values).reshape(shape)
         assert np.allclose(values.sum(axis=1), 1, atol=1e-5)
         assert np.array_equal(values[0].argmax(axis=0), np.array(image))
@@ -112,10 +123,10 @@ def test_eight_images_are_learnt_told_and_found_again(new_job: NewJob) -> None:
 def test_a_job_that_was_killed_goes_on_and_ends_like_one_that_was_not(
     new_job: NewJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {**SETTINGS, "epochs": 3, "optimizer": "sgd", "base_size": 32, "crop_size": 32}
-    straight = filed(new_job("semantic-segmentation"), pictures(4))
+    settings = {**SETTINGS, "epochs": 2, "optimizer": "sgd", "base_size": 24, "crop_size": 24}
+    straight = filed(new_job("semantic-segmentation"), pictures(2))
     assert straight.train(**settings) == 0
-    broken = filed(new_job("semantic-segmentation"), pictures(4))
+    broken = filed(new_job("semantic-segmentation"), pictures(2))
     checkpoints = {"LocalPath": "/opt/ml/checkpoints"}
     (broken.base / "input" / "config" / "checkpointconfig.json").write_text(json.dumps(checkpoints))
     measure = job_module._measure
@@ -143,7 +154,7 @@ def test_a_job_that_was_killed_goes_on_and_ends_like_one_that_was_not(
 def test_an_augmented_manifest_with_a_label_map_is_as_good_as_files_and_a_model_goes_on(
     new_job: NewJob,
 ) -> None:
-    found = pictures(4)
+    found = pictures(2)
     files = filed(new_job("semantic-segmentation"), found)
     assert files.train(**SETTINGS) == 0, files.failure
     # As files, the other way about and tenfold; 255 stays what is ignored.
@@ -177,7 +188,7 @@ def test_an_augmented_manifest_with_a_label_map_is_as_good_as_files_and_a_model_
         ({"num_classes": 5}, "was trained with num_classes = 4, and this job has 5; they must be"),
         ({"algorithm": "psp"}, "algorithm = fcn, and this job has psp"),
         ({"backbone": "resnet-101"}, "backbone = resnet-50, and this job has resnet-101"),
-        ({"crop_size": 56}, "crop_size = 48, and this job has 56"),
+        ({"crop_size": 56}, "crop_size = 32, and this job has 56"),
     ):
         assert onward.train(**{**settings, **changes}) == 1
         assert sentence in onward.failure
@@ -197,7 +208,7 @@ def test_every_network_and_optimizer_trains_and_answers(
 ) -> None:
     job, found = filed(new_job("semantic-segmentation"), pictures(3)), pictures(1)
     # The second batch is of one image.
-    small = {"mini_batch_size": 2, "base_size": 32, "crop_size": 32, "learning_rate": 0.0001}
+    small = {"mini_batch_size": 2, "base_size": 24, "crop_size": 24, "learning_rate": 0.0001}
     assert job.train(**{**SETTINGS, **small, **changes, **settings}) == 0, job.failure
     loaded = model.load(job.model)
     _, _, answer = invoke(loaded, found[0].jpeg(), "image/jpeg", None, batch=False)
@@ -253,7 +264,7 @@ def test_what_cannot_be_read_is_told(new_job: NewJob) -> None:
     job.channel("train", "image/jpeg", {"0.jpg": pixels.encoded(np.zeros((9, 8, 3), np.uint8))})
     assert job.train(**SETTINGS) == 1
     assert (
-        "train/0.jpg: the image has 8 x 9 pixels as viewers show it, and its mask 48 x 48"
+        "train/0.jpg: the image has 8 x 9 pixels as viewers show it, and its mask 32 x 32"
         in job.failure
     )
     job.channel("train", RECORDIO, {"0.jpg": good.jpeg()})
@@ -287,7 +298,7 @@ def test_a_request_that_cannot_be_answered_is_refused_and_a_foreign_model_too(
     assert refused.value.status == 415
     monkeypatch.setattr(model, "MOST_NUMBERS", 1000)
     body = pictures(1)[0].jpeg()
-    with pytest.raises(Refusal, match=r"of 4 classes for 48 x 48 pixels are 9216 numbers, and 1"):
+    with pytest.raises(Refusal, match=r"of 4 classes for 32 x 32 pixels are 4096 numbers, and 1"):
         invoke(loaded, body, "image/jpeg", "application/x-protobuf", batch=False)
     model.write(path, Segmenter("psp", "resnet-50", 4), settings)
     with pytest.raises(CustomerError, match="does not hold its network"):

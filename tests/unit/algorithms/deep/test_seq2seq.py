@@ -17,7 +17,7 @@ from algorithms.seq2seq import load, pairs
 from algorithms.seq2seq.model import MODEL_FILE, Model
 from algorithms.seq2seq.search import search
 from algorithms.seq2seq.steps import Trainer
-from algorithms.toolkit import deep
+from algorithms.toolkit import deep, optimizers
 from algorithms.toolkit.errors import CustomerError
 from algorithms.toolkit.formats import recordio
 from algorithms.toolkit.formats.record import record_class
@@ -352,7 +352,7 @@ def test_epochs_end_the_training_and_each_sees_all_pairs(new_job: NewJob) -> Non
 
 def stuck(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no step of training change anything."""
-    monkeypatch.setattr(torch.optim.Adam, "step", lambda *_, **__: None)
+    monkeypatch.setattr(optimizers.Adam, "step", lambda *_, **__: None)
 
 
 def test_training_ends_after_checks_without_progress(
