@@ -311,7 +311,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_foreign_or_damaged_state_is_refused_and_not_touched(
     tmp_path: Path, written: Path, damage: Callable[[Path], None], said: str
 ) -> None:
-    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(written, tmp_path, symlinks=True, dirs_exist_ok=True)
     port = free_port()
     damage(tmp_path)
     found = subprocess.run(
