@@ -1,6 +1,7 @@
 """How a run of many workers shares the cores."""
 
 import os
+from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
@@ -55,8 +56,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Begin with the files that take longest; all others come by their paths, but for some."""
     ranks = {name: rank for rank, name in enumerate(LONG)}
 
-    def place(item: pytest.Item) -> tuple[int, str]:
+    def place(item: pytest.Item) -> tuple[int, str, bool, str]:
         path = item.path.relative_to(config.rootpath).as_posix()
-        return ranks.get(item.path.name, len(LONG)), APART.get(path, path)
+        # The whole of it: workers must agree on the order, and each collects in one of its own.
+        return ranks.get(item.path.name, len(LONG)), APART.get(path, path), path not in APART, path
 
     items.sort(key=place)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Each worker begins to collect in another folder, and finds the others' bytecode there.
+
+    In a fresh clone all of them would otherwise rewrite the assertions of the same files at once.
+    """
+    report = yield
+    worker: dict[str, str | int] = getattr(collector.config, "workerinput", {})
+    if worker and isinstance(collector, pytest.Directory) and report.passed:
+        number, of = int(str(worker["workerid"]).removeprefix("gw")), int(worker["workercount"])
+        first = len(report.result) * number // of
+        report.result = [*report.result[first:], *report.result[:first]]
+    return report

@@ -204,7 +204,10 @@ def cdk() -> list[str]:
 
 
 def tool_environment() -> dict[str, str]:
-    """The variables under which this project's tools run, whatever the caller's shell says."""
+    """The variables under which this project's tools run, whatever the caller's shell says.
+
+    Nor do they see a profile of `~/.aws`: the CDK CLI would ask AWS for the account behind it.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     places = [
         str(Path(sys.executable).parent),
@@ -213,6 +216,9 @@ def tool_environment() -> dict[str, str]:
         kept.get("PATH", os.defpath),
     ]
     return kept | {
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
         "PATH": os.pathsep.join(places),
         "JSII_NODE": str(node()),
         "CDK_DISABLE_CLI_TELEMETRY": "true",

@@ -56,46 +56,46 @@ def _assert_nothing_written(project: Path) -> None:
     assert manifest.read_text(encoding="utf-8") == EARLIER
 
 
+UNKNOWN_KEY = (
+    "volume_gb: 100",
+    "volum_gb: 100",
+    "prod.yaml: training.volum_gb: unknown key; allowed: instance_types, "
+    "other_instance_types, require_isolation, volume_gb, "
+    "max_runtime_seconds, model_package_groups (did you mean volume_gb?)",
+)
+WRONG_TYPE = (
+    "data_capture_percent: 10",
+    "data_capture_percent: plenty",
+    "prod.yaml: endpoints.digits.data_capture_percent: found 'plenty'; allowed: integer",
+)
+TYPE_OF_ANOTHER_USE = (
+    "instance_type: ml.m5.xlarge",
+    "instance_type: ml.trn1n.32xlarge",
+    "prod.yaml: endpoints.digits.instance_type: 'ml.trn1n.32xlarge' is no instance type "
+    "for endpoint: it exists only for training; allowed: ",
+)
+NAME_TOO_LONG = (
+    "model_package_groups: [digits]",
+    "model_package_groups: [digits-of-a-postal-code-on-a-letter-from-abroad]",
+    "prod.yaml: training.model_package_groups.0: "
+    "'digits-of-a-postal-code-on-a-letter-from-abroad' is too long",
+)
+
+
 @pytest.mark.parametrize(
-    ("before", "after", "message"),
-    [
-        (
-            "volume_gb: 100",
-            "volum_gb: 100",
-            "prod.yaml: training.volum_gb: unknown key; allowed: instance_types, "
-            "other_instance_types, require_isolation, volume_gb, "
-            "max_runtime_seconds, model_package_groups (did you mean volume_gb?)",
-        ),
-        (
-            "volume_gb: 100",
-            "volume_gb: plenty",
-            "prod.yaml: training.volume_gb: found 'plenty'; allowed: integer",
-        ),
-        (
-            "instance_type: ml.m5.xlarge",
-            "instance_type: ml.trn1n.32xlarge",
-            "prod.yaml: endpoints.digits.instance_type: 'ml.trn1n.32xlarge' is no instance type "
-            "for endpoint: it exists only for training; allowed: ",
-        ),
-        (
-            "model_package_groups: [digits]",
-            "model_package_groups: [digits-of-a-postal-code-on-a-letter-from-abroad]",
-            "prod.yaml: training.model_package_groups.0: "
-            "'digits-of-a-postal-code-on-a-letter-from-abroad' is too long",
-        ),
-    ],
-    ids=["unknown key", "wrong type", "instance type of another use", "name too long"],
+    "mistakes",
+    [[UNKNOWN_KEY, WRONG_TYPE, TYPE_OF_ANOTHER_USE], [NAME_TOO_LONG]],
+    ids=["three mistakes, all told", "name too long"],
 )
 def test_a_mistake_in_a_file_ends_synthesis_and_nothing_is_written(
-    project: Path, before: str, after: str, message: str
+    project: Path, mistakes: list[tuple[str, str, str]]
 ) -> None:
-    path = project / "environments" / "prod.yaml"
-    text = path.read_text(encoding="utf-8")
-    assert before in text
-    path.write_text(text.replace(before, after), encoding="utf-8")
+    for before, after, _ in mistakes:
+        _break(project / "environments" / "prod.yaml", before, after)
     result = _synthesize(project, "prod")
     assert result.returncode == 1
-    assert message in result.stderr
+    for *_, message in mistakes:
+        assert message in result.stderr
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
     _assert_nothing_written(project)

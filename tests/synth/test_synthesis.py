@@ -9,11 +9,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from cfnlint.config import ConfigMixIn
-from cfnlint.runner import Runner
 
 from environments.model import Environment, names
 from environments.prices import prices
+from local.platform import assembly
+from local.platform.commands import Commands
 from stacks.assembly import stacks
 from stacks.idle_cost import ALWAYS, DEPLOYED, RUNNING, Line, lines, priced
 from tests.synth.grants import findings
@@ -26,7 +26,11 @@ PARTS = ["network", "storage", "images", "governance", "training"]
 
 @pytest.fixture(scope="module")
 def synthesize(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Synthesizes as a person does who has never heard of an account, once an environment."""
+    """Synthesizes as a person does who has never heard of an account, once an environment.
+
+    The local one is what `smp up` made for the tests' platforms, or will deploy: it runs the same
+    command of the CLI without an account, see tests/unit/cli/test_assembly.py.
+    """
     home = tmp_path_factory.mktemp("home")
     shell = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     shell |= {
@@ -38,6 +42,8 @@ def synthesize(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
     @cache
     def once(environment: str) -> Path:
+        if environment == assembly.ENVIRONMENT:
+            return assembly.make(Commands(), lambda _: None)
         folder = home / environment
         command = [str(ROOT / "node_modules" / ".bin" / "cdk"), "synth", "--quiet", "--strict"]
         command += ["--no-lookups", "-c", f"environment={environment}", "-o", str(folder)]
@@ -147,6 +153,9 @@ def test_a_workflow_may_assume_what_the_cli_deploys_the_assembly_with_and_nothin
 def test_cfn_lint_finds_nothing_that_is_not_explained(
     synthesize: Callable[[str], Path], environment: str
 ) -> None:
+    from cfnlint.config import ConfigMixIn  # takes a second, of every worker if it stood above
+    from cfnlint.runner import Runner
+
     templates = sorted(map(str, synthesize(environment).glob("*.template.json")))
     region = Environment.load(environment).region
     rules = ["--config-file", str(ROOT / ".cfnlintrc.yaml"), "--regions", region]

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -287,6 +288,17 @@ def remove_a_content(state: Path) -> None:
         file.unlink()
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a server with a parameter and an object left behind."""
+    state = tmp_path_factory.mktemp("written")
+    with serving(state, free_port()) as server:
+        server.client("ssm").put_parameter(Name="/a", Value="1", Type="String")
+        server.client("s3").create_bucket(Bucket="bucket")
+        server.client("s3").put_object(Bucket="bucket", Key="x", Body=b"x" * 300_000)
+    return state
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
@@ -297,13 +309,10 @@ def remove_a_content(state: Path) -> None:
     ],
 )
 def test_a_foreign_or_damaged_state_is_refused_and_not_touched(
-    tmp_path: Path, damage: Callable[[Path], None], said: str
+    tmp_path: Path, written: Path, damage: Callable[[Path], None], said: str
 ) -> None:
+    shutil.copytree(written, tmp_path, symlinks=True, dirs_exist_ok=True)
     port = free_port()
-    with serving(tmp_path, port) as server:
-        server.client("ssm").put_parameter(Name="/a", Value="1", Type="String")
-        server.client("s3").create_bucket(Bucket="bucket")
-        server.client("s3").put_object(Bucket="bucket", Key="x", Body=b"x" * 300_000)
     damage(tmp_path)
     found = subprocess.run(
         [sys.executable, "-m", "local.server", "--port", str(port), "--state", str(tmp_path)],

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import nbformat
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[3] / "notebooks" / "samples"
@@ -16,6 +15,8 @@ def test_there_are_samples() -> None:
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_a_sample_is_valid_and_committed_without_what_a_run_leaves(path: Path) -> None:
+    import nbformat  # takes seconds, of every worker if it stood above
+
     notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
     nbformat.validate(notebook)
     assert notebook.nbformat == 4
@@ -33,6 +34,8 @@ def test_a_sample_is_valid_and_committed_without_what_a_run_leaves(path: Path) -
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_a_sample_explains_itself_in_short_cells_and_ends_by_cleaning_up(path: Path) -> None:
+    import nbformat
+
     cells = nbformat.read(path, as_version=4).cells
     assert cells[0].cell_type == "markdown"
     assert cells[0].source.startswith("# ")
