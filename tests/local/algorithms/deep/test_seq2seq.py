@@ -46,7 +46,7 @@ TRANSLATION = {
     "num_embed_target": 64,
     "learning_rate": 0.004,
     "batch_size": 16,
-    "max_num_epochs": 10,
+    "max_num_epochs": 12,
     "checkpoint_frequency_num_batches": 185,
     "embed_dropout_source": 0.2,
     "embed_dropout_target": 0.2,
