@@ -55,15 +55,21 @@ ENVIRONMENT: dict[str, Any] = {
 }
 
 
-def new_app() -> App:
-    """An app with the feature flags of the project."""
-    return App(context=json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"])
+def new_app(*, validated: bool = False) -> App:
+    """An app with the feature flags of the project.
+
+    CDK's own validation takes longer than all else in a synthesis, so one test asks for it.
+    """
+    context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
+    return App(context=context, builtin_cloud_formation_validation=validated)
 
 
-def declare(environment: Mapping[str, Any], functions: Path) -> dict[str, Stack]:
+def declare(
+    environment: Mapping[str, Any], functions: Path, app: App | None = None
+) -> dict[str, Stack]:
     """All stacks of an environment by their part of the platform, in an app of their own."""
     found = declaration.declare(
-        new_app(),
+        app or new_app(),
         Environment.model_validate(environment),
         algorithms=["kmeans", "xgboost"],
         aws_images=[AWS_IMAGE],

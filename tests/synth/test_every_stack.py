@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from cdk_nag import AwsSolutionsChecks
 
 from environments.prices import prices
 from stacks.idle_cost import priced
+from tests.synth.conftest import ENVIRONMENT, declare, new_app
 
 ROOT = Path(__file__).parents[2]
 PARTS = ["network", "storage", "images", "governance", "training"]
@@ -45,6 +47,13 @@ def test_the_stacks_are_those_of_the_design(stacks: dict[str, Stack]) -> None:
     assert [stacks[part].stack_name for part in PARTS] == [
         f"sagemaker-platform-test-{part}" for part in PARTS
     ]
+
+
+def test_cdks_own_validation_finds_nothing(functions: Path) -> None:
+    app = new_app(validated=True)
+    declare(ENVIRONMENT, functions, app)
+    report = Path(app.synth().directory) / "validation-report.json"
+    assert json.loads(report.read_text(encoding="utf-8"))["pluginReports"] == []
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -23,7 +23,7 @@ ENDPOINTS = {"digits": "sagemaker-platform-test-endpoint-digits", "pinned": ""}
 def workflow(code: Path, **changes: object) -> Stack:
     (code / "jobs").mkdir(exist_ok=True)
     (code / "jobs" / "__init__.py").write_text("")
-    app = App()
+    app = App(builtin_cloud_formation_validation=False)
     stack = Stack(app, "Training", env=Environment(account="111122223333", region="eu-west-1"))
     key = kms.Key(stack, "Key", enable_key_rotation=True)
     arguments: dict[str, Any] = {
