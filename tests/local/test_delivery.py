@@ -33,7 +33,7 @@ ANYONE_HERE = {
 
 def _permissions() -> Any:
     """What a deploy role allows in this account, as its template has it."""
-    stack = Stack(App(), "Delivery", env=HERE)
+    stack = Stack(App(builtin_cloud_formation_validation=False), "Delivery", env=HERE)
     provider: iam.IOidcProvider = GitHubProvider.existing(stack, "GitHub")
     DeployRole(
         stack,
@@ -86,7 +86,7 @@ def stack_name(platform: LocalPlatform) -> Iterator[str]:
 def test_the_deploy_role_suffices_to_publish_and_deploy_an_assembly(
     platform: LocalPlatform, workflow: dict[str, str], stack_name: str, tmp_path: Path
 ) -> None:
-    app = App(outdir=str(tmp_path / "assembly"))
+    app = App(outdir=str(tmp_path / "assembly"), builtin_cloud_formation_validation=False)
     stack = Stack(app, stack_name, env=HERE)
     file = tmp_path / "asset.txt"
     file.write_text(stack_name, encoding="utf-8")
