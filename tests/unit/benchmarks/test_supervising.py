@@ -30,11 +30,14 @@ threading.Event().wait()
 """
 STARTER = "import subprocess, sys; subprocess.Popen([sys.executable, *sys.argv[2:]])"
 BENCHMARK = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from benchmarks import supervising
 from benchmarks.measuring import end_by_signals
 
+# nohup and shells that start in the background leave these ignored to all that they start.
+for ignored in (signal.SIGHUP, signal.SIGINT):
+    signal.signal(ignored, signal.SIG_DFL)
 supervising._GRACE_SECONDS = 0.1
 end_by_signals()
 with supervising.supervised(sys.argv[2:], Path(sys.argv[1]), os.environ) as process:
