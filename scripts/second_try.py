@@ -95,6 +95,9 @@ def execute(command: Sequence[str], outcomes: Path, folder: Path, seconds: float
     The closing line of pytest is left out: only the last one, of all, may be read as the result.
     """
     outcomes.unlink(missing_ok=True)
+    # pytest is ended by SIGINT, which whatever nohup or a shell starts in the background ignores.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         command,
         cwd=folder,

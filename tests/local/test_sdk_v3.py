@@ -20,7 +20,7 @@ def found(
 
 
 @pytest.fixture(scope="module")
-def deployed(
+def mlflow_endpoint(
     platform: LocalPlatform,
     scientist_role: str,
     found: Any,
@@ -56,12 +56,12 @@ def test_resource_classes_serve_update_and_delete(platform: LocalPlatform, found
     assert left == []
 
 
-def test_mlflow_deploys_asks_updates_and_deletes(deployed: Any) -> None:
-    assert deployed["status"] == "InService"
-    assert "mlflow-kmeans" in deployed["listed"]
-    assert len(set(deployed["clusters"])) == 3
-    assert deployed["after_update"] == deployed["clusters"]
-    assert "mlflow-kmeans" in deployed["after_delete"]
+def test_mlflow_deploys_asks_updates_and_deletes(mlflow_endpoint: Any) -> None:
+    assert mlflow_endpoint["status"] == "InService"
+    assert "mlflow-kmeans" in mlflow_endpoint["listed"]
+    assert len(set(mlflow_endpoint["clusters"])) == 3
+    assert mlflow_endpoint["after_update"] == mlflow_endpoint["clusters"]
+    assert "mlflow-kmeans" in mlflow_endpoint["after_delete"]
 
 
 def test_model_trainer_runs_a_script_in_an_image_of_ones_own(

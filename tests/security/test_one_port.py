@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -225,7 +226,10 @@ def test_the_real_server_proves_itself_and_keeps_its_secret(platform: LocalPlatf
     found = recorded(Home(platform.home))
     assert found
     assert len(found.secret) >= 32
-    assert ready.ask(found) is ready.Answer.READY
+    # A busy server may let a question time out.
+    while (answer := ready.ask(found)) is ready.Answer.SILENT:
+        time.sleep(0.1)
+    assert answer is ready.Answer.READY
     said = [
         urllib.request.urlopen(f"{found.url}/_smp/ready{query}").read().decode()
         for query in ("", "?challenge=1", "?challenge=2")

@@ -164,8 +164,9 @@ def test_an_index_counts_once() -> None:
     instances.read_json((SPARSE % "2, 1").encode(), "x")
 
 
-@pytest.mark.parametrize("depth", [1000, 100_000])
-def test_json_that_is_nested_too_deeply_is_refused_with_its_place(depth: int) -> None:
+def test_json_that_is_nested_too_deeply_is_refused_with_its_place() -> None:
+    # Far beyond Python's limit of recursion, which libraries of other tests raise.
+    depth = 100_000
     body = b'{"a":' * depth + b"1" + b"}" * depth
     with pytest.raises(FormatError, match=r"^x: not JSON"):
         json_of(body, "x", unique=True)
