@@ -23,7 +23,7 @@ _SINGLE = {
     "ecr": "ECR",
     "smp": "the platform's control",
 }
-_NUMBER = re.compile(r"\d{12}")
+_NUMBER = re.compile("[0-9]{12}")
 _POLICY = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],

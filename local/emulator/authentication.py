@@ -28,7 +28,7 @@ _EMPTY = hashlib.sha256(b"").hexdigest()
 _SKEW = timedelta(minutes=15)
 _WEEK = 604_800
 _HEX = re.compile(r"[0-9a-f]{64}")
-_TIMESTAMP = re.compile(r"\d{8}T\d{6}Z")
+_TIMESTAMP = re.compile("[0-9]{8}T[0-9]{6}Z")
 _FIELD = re.compile(r"(Credential|SignedHeaders|Signature)=([^,\s]*)")
 _AUTHORIZED = re.compile(rf"{ALGORITHM}\s+([^,\s]+)\s*,\s*([^,\s]+)\s*,\s*([^,\s]+)\s*")
 _QUERY_NAMES = (

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d*:role/.+", re.DOTALL)
+_ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]*:role/.+", re.DOTALL)
 _PROFILE = re.compile(r"(^|\.)IamInstanceProfile(\.(Arn|Name))?$")
 _READS = re.compile(r"(BatchGet|Describe|Get|List|Search|Lookup|Head|Query|Scan)[A-Z].*")
 # Members that hold a role, by the words of AWS's models, whatever is in them: a name will do.

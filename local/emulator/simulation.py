@@ -23,7 +23,7 @@ from local.emulator.policies.document import (
 )
 
 _ACTION = re.compile(r"[a-zA-Z0-9-]+:[a-zA-Z0-9]+")
-_PRINCIPAL = re.compile(r"arn:aws:iam::(\d{12}):(user|group|role)/(?:.*/)?([^/]+)")
+_PRINCIPAL = re.compile(r"arn:aws:iam::([0-9]{12}):(user|group|role)/(?:.*/)?([^/]+)")
 _PAGE = 100
 # A simulation has no request that these could be taken from.
 _OF_THE_REQUEST = ("aws:sourceip", "aws:securetransport")

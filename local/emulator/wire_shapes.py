@@ -16,7 +16,7 @@ DEPTH = 128
 _BITS = {"integer": 31, "long": 63}
 _LAST_SECOND = 253402300799
 _MEANT_NUMBERS = ("NaN", "Infinity", "-Infinity")
-_INTEGER = re.compile(r"[+-]?\d{1,19}")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 _JSON_NAMES = {
     dict: "START_OBJECT",
     list: "START_ARRAY",

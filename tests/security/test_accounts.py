@@ -58,6 +58,10 @@ def test_a_further_account_has_its_own_administrator(
     for wrong in ("1", "1111222233334", "../../x", "x" * 12, "\uff11" * 12):
         result = platform.smp("env", "--account", wrong)
         assert (result.returncode != 0, "Traceback" in result.stderr) == (True, False), wrong
+        assert "Name one of twelve digits" in result.stderr, wrong
+        body = json.dumps({"account": wrong}).encode()
+        told = Request(platform.credentials, "smp", "POST", "/_smp/accounts", body=body)
+        assert told.send(platform.endpoint_url).status == 400, wrong
     own = platform.smp("env", "--account", "000000000000", "--format", "json")
     assert json.loads(own.stdout)["AWS_ACCESS_KEY_ID"] == platform.credentials.access_key
 

@@ -1,6 +1,7 @@
 """The gate: what it refuses, nothing behind it ever sees."""
 
 import asyncio
+import html
 from typing import Any
 
 import pytest
@@ -53,26 +54,44 @@ def test_no_websocket_gets_through() -> None:
     assert sent == [{"type": "websocket.close", "code": 1008}]
 
 
-@pytest.mark.parametrize(
-    "scope",
-    [
-        request("/_smp/ready"),
-        request("/_smp/ready", HOST, HOST),
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "no Host": (request("/_smp/ready"), "A request names one Host."),
+    "two Hosts": (request("/_smp/ready", HOST, HOST), "The header 'host' is sent 2 times."),
+    "another Host": (
         request("/_smp/ready", (b"host", b"evil.example")),
+        "The Host 'evil.example' is not served.",
+    ),
+    "another Origin": (
         request("/_smp/ready", HOST, (b"origin", b"https://evil.example")),
+        "web pages of another origin",
+    ),
+    "another site": (
         request("/_smp/ready", HOST, (b"sec-fetch-site", b"cross-site")),
-        request("/_smp/ready", HOST, method="OPTIONS"),
-        request("/_smp/ready", HOST, method="POST"),
+        "web pages of another origin",
+    ),
+    "a preflight": (request("/_smp/ready", HOST, method="OPTIONS"), "OPTIONS is refused"),
+    "another method": (request("/_smp/ready", HOST, method="POST"), "missing Authentication Token"),
+    "an absolute target": (
         request("http://evil.example/_smp/ready", HOST),
+        "The request's target is no path.",
+    ),
+    "ministack's own path": (
         request("/_ministack/reset", HOST, method="POST"),
-        request("/_smp/faults", HOST, method="POST"),
-        request("/bucket/key", HOST),
-    ],
-)
-def test_what_is_refused_does_not_get_through(scope: dict[str, Any]) -> None:
+        "The platform does not serve this path.",
+    ),
+    "a control": (request("/_smp/faults", HOST, method="POST"), "missing Authentication Token"),
+    "an object": (request("/bucket/key", HOST), "missing Authentication Token"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_refused_does_not_get_through(what: str) -> None:
+    scope, why = REFUSED[what]
     through, sent = served(scope)
     assert through == []
     assert 400 <= sent[0]["status"] <= 403
+    # By the check that is meant, and not by a later one that happens to refuse it as well.
+    assert why in html.unescape(sent[1]["body"].decode())
 
 
 def test_what_is_open_gets_through() -> None:

@@ -140,21 +140,27 @@ def test_no_service_is_served_without_a_signature(platform: LocalPlatform) -> No
     from ministack import app
     from ministack.core import router
 
-    served = {}
+    url = platform.endpoint_url
+    served: dict[str, Answer] = {}
     for name, patterns in router.SERVICE_PATTERNS.items():
         for prefix in patterns.get("target_prefixes", [])[:1]:
             headers = [("content-type", JSON), ("x-amz-target", f"{prefix}List")]
-            served[name] = send(platform.endpoint_url, "POST", "/", headers, b"{}")
+            served[f"{name} unsigned"] = send(url, "POST", "/", headers, b"{}")
     for name in app.SERVICE_HANDLERS:
-        credential = f"Credential=AKIAX/20260101/us-east-1/{name}/aws4_request"
-        headers = [
-            ("authorization", f"AWS4-HMAC-SHA256 {credential}, SignedHeaders=x, Signature=x")
-        ]
-        served[f"{name}, signed by nobody"] = send(platform.endpoint_url, "GET", "/", headers)
-        served[f"{name}, at a query"] = send(
-            platform.endpoint_url, "GET", f"/?X-Amz-Credential={quote(credential[11:])}"
-        )
-    wrong = {n: a.status for n, a in served.items() if not 400 <= a.status <= 403}
+        credential = quote(f"AKIAX/20260101/us-east-1/{name}/aws4_request")
+        served[f"{name} at a query"] = send(url, "GET", f"/?X-Amz-Credential={credential}")
+        served[f"{name} signed by nobody"] = Request(Key("AKIAX", "secret"), name).send(url)
+    # By the gate and for what it lacks: ministack refuses some of it, too, in words of its own.
+    said = {
+        "unsigned": "Sign it with a key",
+        "at a query": "Query-string authentication version 4 requires",
+        "signed by nobody": "The security token included in the request is invalid",
+    }
+    wrong = {
+        name: (answer.status, answer.text)
+        for name, answer in served.items()
+        if not 400 <= answer.status <= 403 or said[name.partition(" ")[2]] not in answer.text
+    }
     assert wrong == {}
     assert len(served) > 200
 
