@@ -177,7 +177,8 @@ def test_the_code_of_a_job_is_kept_beside_its_model_and_linked_from_the_package(
         made["CustomerMetadataProperties"]
         | {
             "source": f"s3://models/{key}",
-            "commit": "0123abc (modified)",
+            "commit": "0123abc",
+            "modified": "true",
             "submitted_by": "arn:ann",
         }
         == made["CustomerMetadataProperties"]
