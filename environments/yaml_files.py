@@ -35,8 +35,9 @@ def read(path: Path) -> dict[str, Any]:
         raise Unreadable(f"cannot be read: {error.strerror}") from error
     if len(body) > _LONGEST:
         raise Unreadable(f"is longer than {_LONGEST >> 20} MiB, so it is no environment file")
+    text = _text(body)
     try:
-        content = yaml.load(_text(body), Loader=_Loader)  # noqa: S506 - a SafeLoader
+        content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise Unreadable(f"not YAML: {error}") from error
     except (RecursionError, ValueError) as error:

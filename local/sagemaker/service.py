@@ -1,12 +1,13 @@
 """The SageMaker service: its API, its jobs and its endpoints, on one folder of state."""
 
+import datetime
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from local.confinement import Confinement, offered
-from local.sagemaker import errors, permissions, validation, wire
+from local.sagemaker import errors, permissions, regions, validation, wire
 from local.sagemaker.arns import Arns
 from local.sagemaker.containers import Containers
 from local.sagemaker.endpoints.endpoints import Endpoints
@@ -51,6 +52,7 @@ class SageMakerService:
         containers: Containers | None = None,
         limits: Limits | None = None,
         confinement: Confinement | None = None,
+        today: Callable[[], datetime.date] = lambda: datetime.datetime.now(datetime.UTC).date(),
     ) -> None:
         self.faults = Faults()
         self._aws = aws
@@ -78,7 +80,14 @@ class SageMakerService:
         scripts = LifecycleConfigs(self._store, self._arns, tags)
         repositories = CodeRepositories(self._store, self._arns, tags)
         self.notebooks = NotebookInstances(
-            self._store, tags, events, scripts, repositories, around, state.absolute() / "notebooks"
+            self._store,
+            tags,
+            events,
+            scripts,
+            repositories,
+            around,
+            state.absolute() / "notebooks",
+            today,
         )
         self._measures = Measures(aws, limits.metrics_interval)
         self._invocations = Invocations(
@@ -131,7 +140,9 @@ class SageMakerService:
         self.faults.wait()
         if self.faults.throttles(operation):
             raise errors.throttled()
-        result = handler(validation.checked(operation, params), caller_arn)
+        given = validation.checked(operation, params)
+        regions.check(operation, given, self._arns.region)
+        result = handler(given, caller_arn)
         if self.faults.drops_response(operation):
             raise ServiceError("InternalFailure", "The answer was lost (an injected fault).", 500)
         return result

@@ -1,7 +1,9 @@
 """The operations on notebook instances, and what goes on in the background of each."""
 
+import datetime
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ _DEFAULTS = {
     "IpAddressType": "ipv4",
     "VolumeSizeInGB": 5,
     "RootAccess": "Enabled",
-    "PlatformIdentifier": "notebook-al2-v2",
+    "PlatformIdentifier": "notebook-al2023-v1",
     "InstanceMetadataServiceConfiguration": {"MinimumInstanceMetadataServiceVersion": "1"},
 }
 _LONGEST_SESSION = 43_200
@@ -60,7 +62,9 @@ class NotebookInstances:
         repositories: CodeRepositories,
         around: Surroundings,
         folder: Path,
+        today: Callable[[], datetime.date],
     ) -> None:
+        self._today = today
         self._records = Records(store, around.arns, tags, events)
         self._configs = configs
         self._repositories = repositories
@@ -112,6 +116,7 @@ class NotebookInstances:
             checks.check_key(self._around.aws, params["KmsKeyId"])
         groups = checks.check_network(self._around.aws, params)
         members = {**_DEFAULTS, **_recorded(without_tags(params)), "SecurityGroups": groups}
+        checks.check_platform(members["PlatformIdentifier"], self._today())
         interface = self._join(members)
         if interface:
             members["NetworkInterfaceId"] = interface
@@ -151,6 +156,7 @@ class NotebookInstances:
         """Answer StartNotebookInstance: a fresh home round the volume, then on-start."""
         name = params["NotebookInstanceName"]
         current = self._records.get(name)
+        checks.check_platform(current["PlatformIdentifier"], self._today())
         checks.check_role(self._role(current["RoleArn"]))
         # One that runs is counted already, and is refused for its status.
         stopped = current["NotebookInstanceStatus"] in _AT_REST
@@ -172,6 +178,8 @@ class NotebookInstances:
         name = params["NotebookInstanceName"]
         current = self._records.get(name)
         checks.check(params, self._configs, self._repositories)
+        if params.get("PlatformIdentifier"):
+            checks.check_platform(params["PlatformIdentifier"], self._today())
         if "RoleArn" in params:
             checks.check_role(self._role(params["RoleArn"]))
         if params.get("VolumeSizeInGB", current["VolumeSizeInGB"]) < current["VolumeSizeInGB"]:

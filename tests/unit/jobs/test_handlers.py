@@ -86,6 +86,38 @@ def test_a_bucket_that_cannot_be_read_is_refused_with_what_s3_says(aws: Any) -> 
         validate(document)
 
 
+def test_all_problems_of_a_request_come_in_one_answer(aws: Any) -> None:
+    document = complete(
+        volume_gb=0,
+        unknown=1,
+        deploy={"endpoint": "nowhere"},
+        tags={"aws:team": "x"},
+        instance_types=["ml.p4d.24xlarge"],
+    )
+    document["hyperparameters"] |= {"eta": "much", "colour": 1}
+    document["channels"]["validation"]["s3_uri"] = "/home/me"
+    with pytest.raises(InvalidRequest) as refused:
+        validate(document)
+    problems = refused.value.problems
+    assert sorted(one.split(": ")[0].split(" is ")[0].split(" must ")[0] for one in problems) == [
+        *("Hyperparameter 'colour'", "channels.train.s3_uri", "channels.validation.s3_uri"),
+        *("deploy.endpoint", "eta", "instance_types.0", "tags.aws:team", "unknown", "volume_gb"),
+    ]
+
+
+def test_a_key_that_is_wrong_is_not_told_to_be_missing_as_well(aws: Any) -> None:
+    aws.put_object(Bucket="data", Key="train/part-0", Body=b"1")
+    document = request("kmeans")
+    document["hyperparameters"]["k"] = None
+    document["channels"]["train"]["input_mode"] = "Stream"
+    with pytest.raises(InvalidRequest) as refused:
+        validate(document)
+    assert [one.split(":")[0] for one in refused.value.problems] == [
+        "hyperparameters.k",
+        "channels.train.input_mode",
+    ]
+
+
 def test_registering_keeps_metrics_and_sample_beside_the_model(
     aws: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -425,7 +425,7 @@ def test_creating_a_job_takes_the_action_the_tags_and_the_role(
     create, tag, pass_role = _needs(sagemaker, "CreateTrainingJob", request)
     assert (create.action, create.resource) == (
         "sagemaker:CreateTrainingJob",
-        f"{ARN}training-job/job",
+        f"{ARN}training-job/Job",
     )
     assert create.context == {
         "aws:RequestTag/team": "one",
