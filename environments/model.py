@@ -94,7 +94,7 @@ TagText = Annotated[
         json_schema_extra={"pattern": f"^{_TAG_IN_SCHEMA}*$"},
     ),
 ]
-_MOST_TAGS = 50
+MOST_TAGS = 50
 # Those of every stack, and of everything that an endpoint is made of.
 _TAKEN_TAGS = ("Environment", "DataClassification", "OwnerTeam", "sagemaker-platform:endpoint")
 _LOCAL, _LOCAL_ACCOUNT = "local", "000000000000"
@@ -344,11 +344,11 @@ class Environment(_Part):
                 f"tags.{later}: found beside {earlier!r}; allowed: keys that differ in more than "
                 "case, since IAM and SageMaker take these for one"
             )
-        most = _MOST_TAGS - len(_TAKEN_TAGS)
+        most = MOST_TAGS - len(_TAKEN_TAGS)
         if len(self.tags) > most:
             yield (
                 f"tags: found {len(self.tags)}; allowed: at most {most}, since a resource of AWS "
-                f"has at most {_MOST_TAGS} and the platform takes {len(_TAKEN_TAGS)} of them"
+                f"has at most {MOST_TAGS} and the platform takes {len(_TAKEN_TAGS)} of them"
             )
 
     def _elsewhere(self) -> Iterator[str]:

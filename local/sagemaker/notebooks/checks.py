@@ -45,8 +45,8 @@ def check_platform(identifier: str, today: datetime.date) -> None:
     found = retirement.verdict("notebook-platform", identifier, today)
     if found and found.refused:
         raise invalid(
-            f"PlatformIdentifier {identifier}: no instance can be created or started with it. "
-            f"{found.sentence}"
+            f"PlatformIdentifier {identifier} is retired, so no instance can be created or started "
+            f"with it: {found.sentence}"
         )
     if found:
         _log.warning("PlatformIdentifier %s: %s", identifier, found.sentence)

@@ -24,12 +24,14 @@ from local.sagemaker.store import Document, Store
 from local.sagemaker.surroundings import Surroundings
 from local.sagemaker.tags import Tags
 
+# SageMaker's guide still names notebook-al2-v2, of which it has made no instance since June 2025.
+_DEFAULT_PLATFORM = "notebook-al2023-v1"
 _DEFAULTS = {
     "DirectInternetAccess": "Enabled",
     "IpAddressType": "ipv4",
     "VolumeSizeInGB": 5,
     "RootAccess": "Enabled",
-    "PlatformIdentifier": "notebook-al2023-v1",
+    "PlatformIdentifier": _DEFAULT_PLATFORM,
     "InstanceMetadataServiceConfiguration": {"MinimumInstanceMetadataServiceVersion": "1"},
 }
 _LONGEST_SESSION = 43_200
@@ -110,13 +112,14 @@ class NotebookInstances:
         name = params["NotebookInstanceName"]
         self._records.refuse_taken(name)
         checks.check(params, self._configs, self._repositories)
+        platform = params.get("PlatformIdentifier", _DEFAULT_PLATFORM)
+        checks.check_platform(platform, self._today())
         checks.check_folders(params)
         checks.check_role(self._role(params["RoleArn"]))
         if params.get("KmsKeyId"):
             checks.check_key(self._around.aws, params["KmsKeyId"])
         groups = checks.check_network(self._around.aws, params)
         members = {**_DEFAULTS, **_recorded(without_tags(params)), "SecurityGroups": groups}
-        checks.check_platform(members["PlatformIdentifier"], self._today())
         interface = self._join(members)
         if interface:
             members["NetworkInterfaceId"] = interface

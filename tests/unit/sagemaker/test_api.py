@@ -519,7 +519,7 @@ def test_models_and_configurations_have_their_condition_keys(sagemaker: SageMake
     )
     assert create.context == {
         "sagemaker:InstanceTypes": ["ml.m5.large"],
-        "sagemaker:ModelArn": f"{ARN}model/m",
+        "sagemaker:ModelArn": f"{ARN}model/M",
         "sagemaker:VolumeKmsKeyArn": "arn:aws:kms:us-east-1:000000000000:key/key",
     }
 
