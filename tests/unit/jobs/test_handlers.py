@@ -11,8 +11,9 @@ import pytest
 
 from common import clients
 from common.settings import InvalidSettings
+from jobs import inputs
 from jobs.registration import package
-from jobs.request import InvalidRequest
+from jobs.request import InvalidRequest, parse
 from jobs.settings import Platform
 from tests.unit.jobs.requests import complete, request
 from tests.unit.jobs.test_compile import assert_valid
@@ -84,6 +85,19 @@ def test_a_bucket_that_cannot_be_read_is_refused_with_what_s3_says(aws: Any) -> 
     document["channels"]["train"]["s3_uri"] = "s3://nowhere/train/"
     with pytest.raises(InvalidRequest, match=r'on bucket "nowhere"\. S3 answered NoSuchBucket'):
         validate(document)
+
+
+def test_a_bucket_of_another_region_is_refused_with_its_region(platform: Platform) -> None:
+    class Elsewhere:
+        def list_objects_v2(self, **given: Any) -> dict[str, Any]:
+            headers = {"x-amz-bucket-region": "us-east-1"}
+            return {"Contents": [{}], "ResponseMetadata": {"HTTPHeaders": headers}}
+
+    s3: Any = Elsewhere()
+    (problem,) = inputs.problems(s3, platform, parse(request("kmeans")))
+    assert problem.startswith("channels.train.s3_uri: No S3 objects found")
+    assert "exists in the selected region (eu-west-1)" in problem
+    assert problem.endswith("The bucket is in us-east-1.")
 
 
 def test_all_problems_of_a_request_come_in_one_answer(aws: Any) -> None:
