@@ -37,6 +37,8 @@ class Fact(_Strict):
     """For whom or what it ends, where not for all."""
     successor: str = ""
     """What takes its place."""
+    resources: list[str] = []
+    """What the operations of the API are on that belong to it."""
     inferred: str = ""
     """What the day follows from, where AWS has announced none."""
     source: HttpUrl
@@ -79,6 +81,14 @@ def verdict(
     for fact in facts().facts if known is None else known:
         if (fact.kind, fact.name) == (kind, name) and today > fact.until - NOTICE:
             return Verdict(today > fact.until and not fact.inferred, _sentence(fact, today))
+    return None
+
+
+def of_operation(operation: str, today: datetime.date) -> Verdict | None:
+    """What is to be said of an operation of the API, such as `CreateLabelingJob`."""
+    for fact in facts().facts:
+        if operation.removesuffix("s").endswith(tuple(fact.resources)):
+            return verdict(fact.kind, fact.name, today)
     return None
 
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from environments import retirement
 from local.confinement import Confinement, offered
 from local.sagemaker import errors, permissions, regions, validation, wire
 from local.sagemaker.arns import Arns
@@ -55,6 +56,7 @@ class SageMakerService:
         today: Callable[[], datetime.date] = lambda: datetime.datetime.now(datetime.UTC).date(),
     ) -> None:
         self.faults = Faults()
+        self._today = today
         self._aws = aws
         self._arns = Arns(aws.region, aws.account)
         self._store = Store(state / "sagemaker.sqlite")
@@ -136,7 +138,9 @@ class SageMakerService:
         validation.operation_model(operation)
         handler = self._operations.get(operation)
         if handler is None:
-            raise errors.not_offered(operation, ", ".join(sorted(self._operations)))
+            closed = retirement.of_operation(operation, self._today())
+            offered = ", ".join(sorted(self._operations))
+            raise errors.not_offered(operation, offered, closed.sentence if closed else "")
         self.faults.wait()
         if self.faults.throttles(operation):
             raise errors.throttled()
