@@ -94,9 +94,14 @@ TagText = Annotated[
         json_schema_extra={"pattern": f"^{_TAG_IN_SCHEMA}*$"},
     ),
 ]
-MOST_TAGS = 50
-# Those of every stack, and of everything that an endpoint is made of.
-_TAKEN_TAGS = ("Environment", "DataClassification", "OwnerTeam", "sagemaker-platform:endpoint")
+_MOST_TAGS = 50
+TAKEN_TAGS = (
+    *("Environment", "DataClassification", "OwnerTeam", "sagemaker-platform:endpoint"),
+    *("Name", "aws-cdk:subnet-name", "aws-cdk:subnet-type"),
+)
+"""Keys of the tags that the platform gives: to all, to what endpoints are made of, to networks."""
+MOST_TAKEN = 6
+"""How many of them one resource has at most."""
 _LOCAL, _LOCAL_ACCOUNT = "local", "000000000000"
 
 
@@ -332,8 +337,8 @@ class Environment(_Part):
                 )
 
     def _tag_problems(self) -> Iterator[str]:
-        allowed = f"allowed: any key but aws:..., {', '.join(_TAKEN_TAGS)}"
-        taken = {key.lower(): key for key in _TAKEN_TAGS}
+        allowed = f"allowed: any key but aws:..., {', '.join(TAKEN_TAGS)}"
+        taken = {key.lower(): key for key in TAKEN_TAGS}
         for key in self.tags:
             if key.lower().startswith("aws:"):
                 yield f"tags.{key}: the prefix aws: is for AWS's own tags; {allowed}"
@@ -344,11 +349,11 @@ class Environment(_Part):
                 f"tags.{later}: found beside {earlier!r}; allowed: keys that differ in more than "
                 "case, since IAM and SageMaker take these for one"
             )
-        most = MOST_TAGS - len(_TAKEN_TAGS)
+        most = _MOST_TAGS - MOST_TAKEN
         if len(self.tags) > most:
             yield (
                 f"tags: found {len(self.tags)}; allowed: at most {most}, since a resource of AWS "
-                f"has at most {MOST_TAGS} and the platform takes {len(_TAKEN_TAGS)} of them"
+                f"has at most {_MOST_TAGS} and the platform takes up to {MOST_TAKEN} of them"
             )
 
     def _elsewhere(self) -> Iterator[str]:
