@@ -12,7 +12,7 @@ from tests.unit.sagemaker.surroundings import ACCOUNT, BUCKET, IMAGE, REGION, RO
 
 ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:"
 GROUP = "FraudModels"
-SPECIFICATION = {
+SPECIFICATION: dict[str, Any] = {
     "Containers": [{"Image": IMAGE, "ModelDataUrl": f"s3://{BUCKET}/models/one.tar.gz"}],
     "SupportedContentTypes": ["text/csv"],
     "SupportedResponseMIMETypes": ["text/csv"],
