@@ -55,8 +55,8 @@ def _text(body: bytes) -> str:
         if body.startswith(mark):
             raise Unreadable(f"is {encoding}, not UTF-8: save it as UTF-8")
     try:
-        # A mark of UTF-8 itself, which Windows adds, is no part of the content.
-        text = body.decode("utf-8-sig")
+        # A mark of UTF-8 itself, which Windows adds, is no part of the content for YAML either.
+        text = body.decode()
     except UnicodeDecodeError as error:
         line = body[: error.start].count(b"\n") + 1
         raise Unreadable(

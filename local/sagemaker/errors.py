@@ -42,7 +42,8 @@ def not_offered(operation: str, offered: str, closed: str = "") -> ServiceError:
     if closed:
         return ServiceError(
             "UnknownOperationException",
-            f"The local platform does not offer {operation}, which AWS closes: {closed}",
+            f"{operation} is an operation of SageMaker that the local platform does not offer, and "
+            f"that AWS closes: {closed}",
         )
     return ServiceError(
         "UnknownOperationException",

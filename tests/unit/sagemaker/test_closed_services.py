@@ -32,8 +32,8 @@ def test_an_operation_of_a_closed_service_is_refused_with_day_and_page(
 ) -> None:
     monkeypatch.setattr(sagemaker, "_today", lambda: date(2026, 8, 1))
     assert re.search(
-        f"does not offer {operation}, which AWS closes: {service} ended on 2026-07-30 for accounts "
-        "that did not use it before.*: see https://docs.aws.amazon.com/",
+        f"^{operation} is an operation of SageMaker .* that AWS closes: {service} ended on "
+        "2026-07-30 for accounts that did not use it before.*: see https://docs.aws.amazon.com/",
         refusal(sagemaker, operation),
     )
 
