@@ -27,6 +27,7 @@ def regions() -> tuple[str, ...]:
 
 def nearest(wanted: str) -> list[str]:
     """The regions that somebody who wrote `wanted` may have meant."""
+    wanted = wanted.lower()
     area = wanted.rpartition("-")[0]
     there = [region for region in regions() if region.rpartition("-")[0] == area]
     return there or difflib.get_close_matches(wanted, regions(), n=4, cutoff=0.5)
