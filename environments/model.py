@@ -376,7 +376,8 @@ class Environment(_Part):
                 yield f"{where} in {region}; allowed: packages of {self.region}"
             if account != self.account:
                 yield f"{where} in the account {account}; allowed: packages of {self.account}"
-            if group not in groups:
+            # ARNs of before April 2023 have names in lower case.
+            if group.lower() not in {one.lower() for one in groups}:
                 yield (
                     f"{where} in the group {group!r}; allowed: {', '.join(sorted(groups))}, as "
                     "training.model_package_groups has them"

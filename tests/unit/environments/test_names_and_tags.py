@@ -102,6 +102,14 @@ def test_a_name_in_capitals_is_taken() -> None:
     assert environment.training.model_package_groups == ["FraudModels"]
 
 
+@pytest.mark.parametrize("group", ["FraudModels", "fraudmodels"])
+def test_a_package_of_a_group_in_capitals_is_taken_in_either_spelling(group: str) -> None:
+    content = _with("training/model_package_groups", ["FraudModels"])
+    package = PACKAGE.format("eu-west-1", GOOD["account"], f"sagemaker-platform-dev-{group}")
+    content["endpoints"]["digits"]["model"] = package
+    assert Environment.model_validate(content).endpoints["digits"].model == package
+
+
 @pytest.mark.parametrize(
     ("key", "found", "allowed"),
     [("region", "eu-west-1", "us-east-1"), ("account", "111122223333", "000000000000")],
