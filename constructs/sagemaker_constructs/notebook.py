@@ -13,8 +13,12 @@ from sagemaker_constructs.network_interfaces import NetworkInterfaces
 from sagemaker_constructs.notebook_files import NotebookFiles
 from sagemaker_constructs.permission import Permission
 from sagemaker_constructs.private_network import Placement
+from sagemaker_constructs.spelling import spellings
 from sagemaker_constructs.trust import own_account
 from sagemaker_constructs.wildcards import acknowledge_wildcards, all_reasons
+
+PLATFORM = "notebook-al2023-v1"
+"""What the instances run: operating system and version of JupyterLab."""
 
 
 class Notebook(Construct):
@@ -85,7 +89,7 @@ class Notebook(Construct):
             security_group_ids=[placement.group.security_group_id],
             direct_internet_access="Disabled",
             root_access="Disabled",
-            platform_identifier="notebook-al2023-v1",
+            platform_identifier=PLATFORM,
             instance_metadata_service_configuration=sagemaker.CfnNotebookInstance.InstanceMetadataServiceConfigurationProperty(
                 minimum_instance_metadata_service_version="2"
             ),
@@ -104,8 +108,9 @@ class Notebook(Construct):
             actions=["sagemaker:CreatePresignedNotebookInstanceUrl"],
             resource_arns=[
                 Stack.of(self).format_arn(
-                    service="sagemaker", resource="notebook-instance", resource_name=self.name
+                    service="sagemaker", resource="notebook-instance", resource_name=spelling
                 )
+                for spelling in spellings([self.name])
             ],
         )
 
