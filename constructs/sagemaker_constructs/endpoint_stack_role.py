@@ -14,6 +14,7 @@ from sagemaker_constructs.containers import encrypt_disks
 from sagemaker_constructs.endpoint import DIMENSION, NAMESPACE, has_local_storage
 from sagemaker_constructs.endpoint_alarms import alarm_names
 from sagemaker_constructs.private_network import Placement
+from sagemaker_constructs.spelling import spellings
 from sagemaker_constructs.wildcards import acknowledge_wildcards
 
 SCALING_SERVICE = "sagemaker.application-autoscaling.amazonaws.com"
@@ -71,11 +72,14 @@ class EndpointStackRole(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._name = endpoint_name
-        self._endpoint = self._arn("sagemaker", "endpoint", endpoint_name)
+        self._endpoints = [
+            self._arn("sagemaker", "endpoint", one) for one in spellings([endpoint_name])
+        ]
         self._config = self._arn("sagemaker", "endpoint-config", "*")
         self._model = self._arn("sagemaker", "model", "*")
         self._packages = [
-            self._arn("sagemaker", "model-package", f"{group}/*") for group in model_package_groups
+            self._arn("sagemaker", "model-package", f"{group}/*")
+            for group in spellings(model_package_groups)
         ]
         self._alarms = [
             self._arn("cloudwatch", "alarm", name, colon=True)
@@ -204,7 +208,7 @@ class EndpointStackRole(Construct):
                     "sagemaker:UpdateEndpoint",
                     "sagemaker:UpdateEndpointWeightsAndCapacities",
                 ],
-                [self._endpoint],
+                self._endpoints,
             ),
             _statement("ReadPackage", ["sagemaker:DescribeModelPackage"], self._packages),
             encrypt_disks(key),
@@ -218,7 +222,7 @@ class EndpointStackRole(Construct):
         ]
 
     def _tagging(self) -> list[iam.PolicyStatement]:
-        everything = [self._endpoint, self._config, self._model]
+        everything = [*self._endpoints, self._config, self._model]
         return [
             _statement(
                 # SageMaker names the operation that creates; AddTags itself has none.

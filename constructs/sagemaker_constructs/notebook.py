@@ -13,6 +13,7 @@ from sagemaker_constructs.network_interfaces import NetworkInterfaces
 from sagemaker_constructs.notebook_files import NotebookFiles
 from sagemaker_constructs.permission import Permission
 from sagemaker_constructs.private_network import Placement
+from sagemaker_constructs.spelling import spellings
 from sagemaker_constructs.trust import own_account
 from sagemaker_constructs.wildcards import acknowledge_wildcards, all_reasons
 
@@ -104,8 +105,9 @@ class Notebook(Construct):
             actions=["sagemaker:CreatePresignedNotebookInstanceUrl"],
             resource_arns=[
                 Stack.of(self).format_arn(
-                    service="sagemaker", resource="notebook-instance", resource_name=self.name
+                    service="sagemaker", resource="notebook-instance", resource_name=spelling
                 )
+                for spelling in spellings([self.name])
             ],
         )
 

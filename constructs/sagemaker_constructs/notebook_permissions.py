@@ -17,6 +17,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from sagemaker_constructs.permission import Permission
+from sagemaker_constructs.spelling import spellings
 
 NAMESPACE = "SageMakerPlatform/Notebooks"
 """Where the activity of notebooks is published."""
@@ -123,7 +124,7 @@ class NotebookPermissions:
                     _statement(
                         "StopItself",
                         [f"sagemaker:{action}" for action in _ITSELF],
-                        [self._arn("sagemaker", "notebook-instance", name.lower())],
+                        self._named("notebook-instance", name),
                     ),
                 )
             ),
@@ -204,14 +205,8 @@ class NotebookPermissions:
         )
 
     def _packages(self) -> Permission:
-        groups = [
-            self._arn("sagemaker", "model-package-group", name)
-            for name in self.model_package_groups
-        ]
-        packages = [
-            self._arn("sagemaker", "model-package", f"{name}/*")
-            for name in self.model_package_groups
-        ]
+        groups = self._named("model-package-group", *self.model_package_groups)
+        packages = self._named("model-package", *(f"{one}/*" for one in self.model_package_groups))
         return Permission(
             (
                 _statement(
@@ -229,7 +224,7 @@ class NotebookPermissions:
                 _statement(
                     "AskEndpoints",
                     [f"sagemaker:{action}" for action in _ENDPOINTS],
-                    [self._arn("sagemaker", "endpoint", name) for name in self.endpoint_names],
+                    self._named("endpoint", *self.endpoint_names),
                 ),
             )
         )
@@ -258,6 +253,9 @@ class NotebookPermissions:
             resource_name=f"/aws/sagemaker/{name}",
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
+
+    def _named(self, kind: str, *names: str) -> list[str]:
+        return [self._arn("sagemaker", kind, spelling) for spelling in spellings(names)]
 
     def _arn(self, service: str, resource: str, name: str) -> str:
         return Stack.of(self.scope).format_arn(

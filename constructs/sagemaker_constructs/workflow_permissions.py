@@ -21,6 +21,7 @@ from sagemaker_constructs.containers import repository_wildcards
 from sagemaker_constructs.endpoint import has_local_storage
 from sagemaker_constructs.permission import Permission, encrypted, permission, tell
 from sagemaker_constructs.private_network import Placement
+from sagemaker_constructs.spelling import spellings
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ class WorkflowPermissions:
         own policy AmazonSageMakerModelRegistryFullAccess has it.
         """
         artifacts = self.models.arn_for_objects("jobs/*")
-        packages = [self._arn("sagemaker", "model-package", f"{group}/*") for group in groups]
+        packages = self._named("model-package", *(f"{group}/*" for group in groups))
         return permission(
             "CreatePackages",
             [
@@ -188,7 +189,7 @@ class WorkflowPermissions:
             ],
             [
                 *packages,
-                *(self._arn("sagemaker", "model-package-group", one) for one in groups),
+                *self._named("model-package-group", *groups),
                 *repositories,
                 artifacts,
                 self.key.key_arn,
@@ -213,7 +214,7 @@ class WorkflowPermissions:
         return permission(
             "AskEndpoints",
             ["sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpoint"],
-            [self._arn("sagemaker", "endpoint", name) for name in endpoints],
+            self._named("endpoint", *endpoints),
         )
 
     def see_served_models(self, endpoints: Sequence[str]) -> Permission:
@@ -257,6 +258,9 @@ class WorkflowPermissions:
             arns,
             dict.fromkeys(arns, "CloudFormation appends an id to the stack's name."),
         )
+
+    def _named(self, kind: str, *names: str) -> list[str]:
+        return [self._arn("sagemaker", kind, spelling) for spelling in spellings(names)]
 
     def _arn(self, service: str, resource: str, name: str) -> str:
         return Stack.of(self.scope).format_arn(

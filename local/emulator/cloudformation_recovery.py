@@ -197,19 +197,6 @@ def making(
         _settle()
 
 
-def attribute(physical_id: str, name: str) -> str:
-    """What a stack's record says of a resource; empty when no stack knows it."""
-    from ministack.services import cloudformation
-
-    for stack in cloudformation._stacks.all_values():
-        operation = stack.get(OPERATION) or {}
-        for records in (stack.get("_resources", {}), operation.get("making", {})):
-            for record in records.values():
-                if record.get("PhysicalResourceId") == physical_id:
-                    return str(record.get("Attributes", {}).get(name, ""))
-    return ""
-
-
 def left_over() -> Iterator[Coroutine[Any, Any, None]]:
     """What is to be run for each stack that was in the middle of something."""
     import sys

@@ -129,8 +129,6 @@ class Kind:
         self._kind = kind
         self._service = service
         self._acting_key = acting_key
-        # ARNs carry names in lower case, so a name cannot be read from one.
-        self._names: dict[str, str] = {}
 
     def create(self, logical_id: str, props: dict[str, Any], stack_name: str) -> Any:
         """Make the resource; its ARN and attributes."""
@@ -146,7 +144,6 @@ class Kind:
         }
         answer = self._call(f"Create{self._kind}", {**given, name_property: name})
         arn = str(answer[f"{self._kind}Arn"])
-        self._names[arn] = name
         try:
             self._made(name)
             if props.get("ModelPackageGroupPolicy"):
@@ -188,7 +185,6 @@ class Kind:
             if not _is_missing(str(error)):
                 raise
         self._deleted(name)
-        self._names.pop(physical_id, None)
 
     def _made(self, name: str) -> None:
         """Wait until the resource can be used."""
@@ -302,12 +298,7 @@ class Kind:
         return answer
 
     def _name(self, physical_id: str) -> str:
-        # Of a resource that another server made, the stack's record knows the name.
-        return (
-            self._names.get(physical_id)
-            or cloudformation_recovery.attribute(physical_id, f"{self._kind}Name")
-            or physical_id.rpartition("/")[2]
-        )
+        return physical_id.rpartition("/")[2]
 
     def _attributes(self, arn: str, name: str) -> dict[str, str]:
         found = {f"{self._kind}Name": name, f"{self._kind}Arn": arn}
@@ -325,7 +316,7 @@ def _is_missing(message: str) -> bool:
 
 def arn_of(kind: str, name: str, region: str) -> str:
     """The ARN that a SageMaker resource of this account has."""
-    return f"arn:aws:sagemaker:{region}:{ACCOUNT}:{kind}/{name.lower()}"
+    return f"arn:aws:sagemaker:{region}:{ACCOUNT}:{kind}/{name}"
 
 
 def _without_own_tags(props: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -80,7 +80,7 @@ def scaled(arn: str, operation: str, params: Params) -> Iterator[tuple[str, str,
         yield "application-autoscaling:TagResource", arn, {}
     kind, _, name = _text(params, "ResourceId").partition("/")
     if kind == "endpoint":
-        endpoint = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/{name.partition('/')[0].lower()}"
+        endpoint = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/{name.partition('/')[0]}"
         yield "sagemaker:DescribeEndpoint", endpoint, {}
         yield "sagemaker:UpdateEndpointWeightsAndCapacities", endpoint, {}
 

@@ -17,7 +17,7 @@ from typing import Any
 from local.sagemaker.errors import disk_refusal
 
 # To be raised with every change of what rows hold or how.
-FORMAT = 2
+FORMAT = 3
 # A file's name in a row leads nowhere but into the folder of these files.
 _BODY_NAME = re.compile(r"[0-9A-Za-z]{1,64}")
 _REMEDY = "Begin anew with smp down and then smp up."

@@ -5,24 +5,32 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Arns:
-    """Names resources of one account and region; SageMaker writes names in lower case in ARNs."""
+    """Names resources of one account and region.
+
+    SageMaker keeps the case of a name in its ARN, and has compared ARNs by it since April 2023;
+    until then ARNs had names in lower case.
+    """
 
     region: str
     account: str
 
     def of(self, kind: str, name: str) -> str:
         """The ARN of a resource, `kind` as in the ARN: training-job, endpoint-config, ..."""
-        return f"arn:aws:sagemaker:{self.region}:{self.account}:{kind}/{name.lower()}"
+        return f"arn:aws:sagemaker:{self.region}:{self.account}:{kind}/{name}"
 
-    def name(self, arn_or_name: str) -> str:
-        """The name within an ARN of a resource, or the name itself; a version stays in it."""
-        if arn_or_name.startswith("arn:"):
-            return arn_or_name.split(":", 5)[5].split("/", 1)[-1]
-        return arn_or_name
+    def resource(self, kind: str, arn_or_name: str) -> str:
+        """The ARN of what a request names in either way; an ARN stays as it was given."""
+        return arn_or_name if is_arn(arn_or_name) else self.of(kind, arn_or_name)
 
-    def kind(self, arn: str) -> str:
-        """The kind within an ARN."""
-        return arn.split(":", 5)[-1].split("/", 1)[0]
+    def name(self, kind: str, arn_or_name: str) -> str | None:
+        """The name of what a request names in either way; a version stays in it.
+
+        None for the ARN of another kind, region or account: nothing here is found by it.
+        """
+        if not is_arn(arn_or_name):
+            return arn_or_name
+        own = self.of(kind, "")
+        return arn_or_name.removeprefix(own) if arn_or_name.startswith(own) else None
 
     def repository(self, image: str) -> str:
         """The ARN of the ECR repository that an image URI names."""
@@ -39,3 +47,8 @@ class Arns:
             return key_id
         path = key_id if key_id.startswith("alias/") else f"key/{key_id}"
         return f"arn:aws:kms:{self.region}:{self.account}:{path}"
+
+
+def is_arn(text: str) -> bool:
+    """Whether a request gives an ARN where it may give a name as well."""
+    return text.startswith("arn:")

@@ -120,17 +120,18 @@ def _resources(
 
     if operation in ("AddTags", "ListTags", "DeleteTags"):
         return [text("ResourceArn") or "*"]
-    if operation == "CreateModelPackage":
-        group = arns.name(text("ModelPackageGroupName"))
+    if operation in ("CreateModelPackage", "ListModelPackages"):
+        group = arns.name("model-package-group", text("ModelPackageGroupName"))
+        if group is None:
+            return [text("ModelPackageGroupName")]
+        if operation == "ListModelPackages":
+            return [arns.of("model-package", f"{group}/*" if group else "*")]
         name = f"{group}/{next_version(group)}" if group else text("ModelPackageName")
         return [arns.of("model-package", name)]
-    if operation == "ListModelPackages":
-        group = arns.name(text("ModelPackageGroupName"))
-        return [arns.of("model-package", f"{group}/*" if group else "*")]
     if operation not in _OPERATIONS:
         return ["*"]
     kind, parameter = _OPERATIONS[operation]
-    resources = [arns.of(kind, arns.name(text(parameter)))]
+    resources = [arns.resource(kind, text(parameter))]
     if operation in ("CreateEndpoint", "UpdateEndpoint"):
         resources.append(arns.of("endpoint-config", text("EndpointConfigName")))
     return resources

@@ -33,7 +33,7 @@ class Registry:
             kind=GROUP,
             noun="ModelPackageGroup",
             taken=lambda arn: invalid(f"Model Package Group already exists: {arn}"),
-            missing=lambda arn: invalid(f"ModelPackageGroup {arn} does not exist."),
+            missing=_no_group,
         )
         # Two calls with one ClientToken at the same time must find each other.
         self._creating = threading.Lock()
@@ -102,7 +102,7 @@ class Registry:
             return known["arn"], None
         document = self._package(params, caller)
         arn = document["ModelPackageArn"]
-        if not self._store.add(PACKAGE, self._arns.name(arn), document):
+        if not self._store.add(PACKAGE, arn, document):
             raise conflict(f"Model package already exists: {arn}")
         if token:
             self._store.put(_TOKEN, token, {"params": params, "arn": arn})
@@ -145,7 +145,7 @@ class Registry:
             document["LastModifiedBy"] = _created_by(caller)
 
         arn = self.package(params["ModelPackageArn"])["ModelPackageArn"]
-        changed = self._store.change(PACKAGE, self._arns.name(arn), edit)
+        changed = self._store.change(PACKAGE, arn, edit)
         if changed is None:
             raise _no_package(arn)
         self._events.model_package(changed)
@@ -154,7 +154,7 @@ class Registry:
     def delete_package(self, params: dict[str, Any]) -> dict[str, Any]:
         """Answer DeleteModelPackage."""
         arn = self.package(params["ModelPackageName"])["ModelPackageArn"]
-        self._store.delete(PACKAGE, self._arns.name(arn))
+        self._store.delete(PACKAGE, arn)
         self._tags.end(arn)
         return {}
 
@@ -196,17 +196,17 @@ class Registry:
         Raises:
             ServiceError: when there is none.
         """
-        document = self._store.get(PACKAGE, self._arns.name(arn_or_name).lower())
+        arn = self._arns.resource(PACKAGE, arn_or_name)
+        document = self._store.get(PACKAGE, arn)
         if document is None:
-            raise _no_package(
-                arn_or_name
-                if arn_or_name.startswith("arn:")
-                else self._arns.of(PACKAGE, arn_or_name)
-            )
+            raise _no_package(arn)
         return document
 
     def _group(self, arn_or_name: str) -> Document:
-        return self._groups.get(self._arns.name(arn_or_name))
+        name = self._arns.name(GROUP, arn_or_name)
+        if name is None:
+            raise _no_group(arn_or_name)
+        return self._groups.get(name)
 
     def _package(self, params: dict[str, Any], caller: str) -> Document:
         group, name = params.get("ModelPackageGroupName"), params.get("ModelPackageName")
@@ -257,6 +257,10 @@ class Registry:
 
 def _created_by(caller: str) -> dict[str, Any]:
     return {"IamIdentity": {"Arn": caller}} if caller else {}
+
+
+def _no_group(arn: str) -> Exception:
+    return invalid(f"ModelPackageGroup {arn} does not exist.")
 
 
 def _no_package(arn: str) -> Exception:

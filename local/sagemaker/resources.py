@@ -16,6 +16,9 @@ class Resources:
     The members of a record begin with a noun, such as `EndpointConfig`: its name is in
     EndpointConfigName, its ARN in EndpointConfigArn, its status, if it has one, in
     EndpointConfigStatus.
+
+    A name is found in the case that it was given in. Where SageMaker documents that the names of a
+    kind are the same whatever their case, `ignores_case` has a creation refuse the second of them.
     """
 
     def __init__(
@@ -28,6 +31,7 @@ class Resources:
         noun: str,
         taken: Callable[[str], Exception],
         missing: Callable[[str], Exception],
+        ignores_case: bool = False,
     ) -> None:
         self._store = store
         self._arns = arns
@@ -36,6 +40,7 @@ class Resources:
         self._noun = noun
         self._taken = taken
         self._missing = missing
+        self._ignores_case = ignores_case
 
     def arn(self, name: str) -> str:
         """Give the ARN of a resource, whether or not there is one of the name."""
@@ -58,7 +63,7 @@ class Resources:
             f"{self._noun}Arn": arn,
             "CreationTime": time.time(),
         }
-        if not self._store.add(self._kind, name, document):
+        if not self._added(name, document):
             raise self._taken(arn)
         self._tags.start(arn, tags)
         return document
@@ -69,7 +74,7 @@ class Resources:
         Raises:
             ServiceError: when the name is taken.
         """
-        if self.find(name) is not None:
+        if self.find(name) is not None or self._differs_by_case(name):
             raise self._taken(self.arn(name))
 
     def find(self, name: str) -> Document | None:
@@ -86,6 +91,19 @@ class Resources:
         if document is None:
             raise self._missing(self.arn(name))
         return document
+
+    def _added(self, name: str, document: Document) -> bool:
+        if not self._ignores_case:
+            return self._store.add(self._kind, name, document)
+        return self._store.add_unless(
+            self._kind, name, document, lambda other: self._same(other, name)
+        )
+
+    def _differs_by_case(self, name: str) -> bool:
+        return self._ignores_case and any(self._same(other, name) for other in self.all())
+
+    def _same(self, other: Mapping[str, Any], name: str) -> bool:
+        return bool(str(other[f"{self._noun}Name"]).lower() == name.lower())
 
     def all(self) -> list[Document]:
         """List every resource of the kind, by name."""

@@ -35,6 +35,9 @@ class Records:
             noun="Endpoint",
             taken=lambda arn: invalid(f'Cannot create already existing endpoint "{arn}".'),
             missing=lambda arn: invalid(f'Could not find endpoint "{arn}".'),
+            # CreateEndpoint's page: "The name is case-insensitive in CreateEndpoint, but the case
+            # is preserved and must be matched in InvokeEndpoint."
+            ignores_case=True,
         )
         self._store = store
         self._events = events
