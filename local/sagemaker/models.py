@@ -65,7 +65,7 @@ class Models:
         return {}
 
     def list(self, params: dict[str, Any]) -> dict[str, Any]:
-        """Answer ListModels; as users of AWS report, a page is cut before its names are filtered."""
+        """Answer ListModels; as on AWS, a page is cut before its names are filtered."""
         return self._models.page(params, "Models", late=("NameContains",))
 
     def get(self, name: str) -> Document:
