@@ -108,8 +108,9 @@ forking, function_parent
 descriptions
     botocore's `JSONFileLoader.load_file`, for the memory of this process.
 log_events
-    `cloudwatch_logs._filter_log_events` and `_log_groups`: a search is kept to the streams that its
-    prefix names.
+    `cloudwatch_logs._filter_log_events`, `_describe_log_streams`, `_describe_log_groups`,
+    `_get_log_events`, `_resolve_log_group_name` and `_log_groups`: a search is kept to the streams
+    that its prefix names, and parameters that exclude one another are refused.
 step_functions
     `stepfunctions._execute_task`, `_invoke_resource`, `_invoke_with_callback`, `_call_lambda`
     and `_AWS_SDK_SERVICE_MAP`: tasks are evaluated under the machine's role, and a function
