@@ -83,7 +83,8 @@ serialization, api_models, wire_shapes
     AWS's own description of the operation, and a handler's failure is told by a reference.
     `app.detect_service` and `_routing_params` are called by it.
 object_limits
-    `s3.handle_request`, with `_parse_bucket_key` and `_error`: S3's limits of keys and metadata.
+    `s3.handle_request`, with `_parse_bucket_key`, `_bucket_owner_account` and `_error`: S3's limits
+    of keys and metadata, owners that a request expects, and canned ACLs that buckets ignore.
 connections
     hypercorn's `asyncio.run.TCPServer` and `H11Protocol._check_protocol`: connections are bounded
     in number and time, and are of HTTP/1.1 or WebSockets.

@@ -10,6 +10,7 @@ import botocore.session
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 from botocore.validate import ParamValidator
 
+from local.sagemaker import s3_uris
 from local.sagemaker.errors import ServiceError, invalid, unknown_operation
 
 
@@ -125,6 +126,8 @@ def _violated(
     pattern = limits.get("pattern")
     if pattern and not _compiled(pattern).fullmatch(value):
         yield f"Member must satisfy regular expression pattern: {pattern}"
+    elif pattern and pattern.startswith(s3_uris.PATTERN) and (wrong := s3_uris.problem(value)):
+        yield f"Member must be an S3 URI: {wrong}"
 
 
 # Python's re knows no Unicode categories. Letters and digits are \w (which adds the underscore);
