@@ -130,6 +130,15 @@ def _violated(
         yield f"Member must be an S3 URI: {wrong}"
 
 
+# What Java's regular expressions say and Python's do not.
+_JAVA = {
+    r"[\p{Print}]": "[ -~]",
+    r"\p{Print}": "[ -~]",
+    r"\p{ASCII}": r"[\x00-\x7f]",
+    r"\z": r"\Z",
+    # Characters beyond the first 65,536, which Java has as two of a pair.
+    r"\uD800\uDC00-\uDBFF\uDFFF": "\U00010000-\U0010ffff",
+}
 # Python's re knows no Unicode categories. Letters and digits are \w (which adds the underscore);
 # marks, symbols and punctuation are taken together, a little wider than AWS has them.
 _CATEGORIES = {
@@ -145,7 +154,7 @@ _CATEGORIES = {
 
 @functools.cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    for category, characters in _CATEGORIES.items():
+    for category, characters in (_JAVA | _CATEGORIES).items():
         pattern = pattern.replace(category, characters)
     # Two patterns of AWS's model end in a repeated `$`, which means nothing; re refuses it.
     pattern = re.sub(r"\$\{\d+,\d+\}$", "", pattern)
