@@ -70,12 +70,14 @@ class Registry:
         return {}
 
     def list_groups(self, params: dict[str, Any]) -> dict[str, Any]:
-        """Answer ListModelPackageGroups."""
+        """Answer ListModelPackageGroups; nothing is shared between the accounts of a platform."""
+        shared = params.get("CrossAccountFilterOption") == "CrossAccount"
         return self._groups.page(
             params,
             "ModelPackageGroupSummaryList",
             ("ModelPackageGroupDescription", "ModelPackageGroupStatus"),
             default_order="Ascending",
+            only=lambda group: not shared,
         )
 
     def create_package(self, params: dict[str, Any], caller: str) -> dict[str, Any]:

@@ -4,19 +4,21 @@ A request begins as the smallest that the description takes. Each member, at any
 it alone; then one thing is wrong about it.
 """
 
+import importlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from re import _constants as codes  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
-from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
+from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from local.sagemaker.validation import _compiled, service_model
 
 TYPE = "SerializationException"
 VALUE = "ValidationException"
+# How Python itself reads a regular expression.
+codes: Any = importlib.import_module("re._constants")
+parser: Any = importlib.import_module("re._parser")
 _DEPTH = 6
 _LONGEST = 70_000
 _INTEGERS = ("integer", "long")
@@ -61,16 +63,6 @@ def requests(service: str, operation: str) -> Iterator[Broken]:
         if known not in seen:
             seen.add(known)
             yield Broken(operation, path, kind, request, code)
-
-
-def of_uri(model: OperationModel) -> set[str]:
-    """The members that are not in the body."""
-    shape = model.input_shape
-    return {
-        name
-        for name, member in (shape.members.items() if shape else ())
-        if member.serialization.get("location")
-    }
 
 
 def smallest(shape: Shape, depth: int = 0) -> Any:

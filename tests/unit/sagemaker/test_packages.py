@@ -37,6 +37,12 @@ def test_a_group_that_there_is_not_has_no_packages(sagemaker: SageMakerService) 
         assert listed == {"ModelPackageSummaryList": []}
 
 
+def test_no_group_is_shared_by_another_account(group: SageMakerService) -> None:
+    for option, number in (("SameAccount", 1), ("CrossAccount", 0)):
+        listed = group.call("ListModelPackageGroups", {"CrossAccountFilterOption": option})
+        assert len(listed["ModelPackageGroupSummaryList"]) == number
+
+
 def test_a_page_of_packages_is_cut_before_their_approval_filters_it(
     group: SageMakerService,
 ) -> None:
