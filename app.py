@@ -1,5 +1,6 @@
 """Entry point that `cdk` runs: read one environment, declare its stacks, synthesize."""
 
+import datetime
 import platform
 import sys
 from pathlib import Path
@@ -9,7 +10,9 @@ from aws_cdk import aws_lambda as lambda_
 from cdk_nag import AwsSolutionsChecks
 
 from algorithms import catalog
+from environments import retirement
 from environments.model import Environment, InvalidEnvironment, names
+from sagemaker_constructs.notebook import PLATFORM
 from stacks.declaration import declare
 
 ROOT = Path(__file__).parent
@@ -22,6 +25,19 @@ try:
     config = Environment.load(name)
 except InvalidEnvironment as error:
     sys.exit(str(error))
+
+# `-c today=YYYY-MM-DD` synthesizes as on that day.
+day = app.node.try_get_context("today")
+try:
+    today = datetime.date.fromisoformat(day) if day else datetime.datetime.now(datetime.UTC).date()
+except (TypeError, ValueError):
+    sys.exit(f"the context today is {day!r}; allowed: a date such as 2026-11-30")
+ending = retirement.verdict("notebook-platform", PLATFORM, today) if config.notebooks else None
+if ending:
+    message = f"environments/{config.name}.yaml: notebooks: {ending.sentence}"
+    if ending.refused:
+        sys.exit(message)
+    print(message, file=sys.stderr)
 
 on_this_machine = config.name == "local"
 functions = ROOT / "build" / "functions" / ("local" if on_this_machine else "aws")

@@ -1,14 +1,12 @@
 """What one deployed environment may look like: the strict model of `environments/NAME.yaml`."""
 
-import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -17,8 +15,8 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
+from environments import regions, wording, yaml_files
 from environments.instance_types import Use, instance_types, nearest, uses
 
 DIRECTORY = Path(__file__).parent
@@ -78,8 +76,44 @@ Name = Annotated[str, Field(pattern=_NAME, max_length=_SAGEMAKER_NAME_LENGTH)]
 RepositoryName = Annotated[
     str, Field(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", min_length=2, max_length=100)
 ]
-TagKey = Annotated[str, Field(pattern=r"^[\w\s.:/=+\-@]+$", max_length=128)]
-TagText = Annotated[str, Field(pattern=r"^[\w\s.:/=+\-@]*$", max_length=256)]
+# AWS's own pattern of tags; the schema has it in the words that every checker of schemas knows.
+_TAG, _TAG_IN_SCHEMA = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]", r"[\w\s.:/=+\-@]"
+TagKey = Annotated[
+    str,
+    Field(
+        pattern=f"^{_TAG}+$",
+        max_length=128,
+        json_schema_extra={"pattern": f"^{_TAG_IN_SCHEMA}+$"},
+    ),
+]
+TagText = Annotated[
+    str,
+    Field(
+        pattern=f"^{_TAG}*$",
+        max_length=256,
+        json_schema_extra={"pattern": f"^{_TAG_IN_SCHEMA}*$"},
+    ),
+]
+_MOST_TAGS = 50
+TAKEN_TAGS = (
+    *("Environment", "DataClassification", "OwnerTeam", "sagemaker-platform:endpoint"),
+    *("Name", "aws-cdk:subnet-name", "aws-cdk:subnet-type"),
+)
+"""Keys of the tags that the platform gives: to all, to what endpoints are made of, to networks."""
+MOST_TAKEN = 6
+"""How many of them one resource has at most."""
+_LOCAL, _LOCAL_ACCOUNT = "local", "000000000000"
+
+
+def _region(value: str) -> str:
+    if value in regions.regions():
+        return value
+    near = ", ".join(regions.nearest(value)) or "see environments/data/regions.yaml"
+    raise ValueError(f"{value!r} is no region of AWS that offers SageMaker; allowed: {near}")
+
+
+def _all_regions(schema: dict[str, Any]) -> None:
+    schema["enum"] = list(regions.regions())
 
 
 class _Part(BaseModel):
@@ -241,7 +275,7 @@ class Environment(_Part):
     """Also the file's name, and a part of the name of everything in it."""
     account: Annotated[str, Field(pattern=r"^\d{12}$")]
     """AWS account, in quotes."""
-    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
+    region: Annotated[str, AfterValidator(_region), Field(json_schema_extra=_all_regions)]
     """AWS region."""
     network: Network = Network()
     storage: Storage = Storage()
@@ -255,14 +289,19 @@ class Environment(_Part):
     governance: Governance
     delivery: Delivery | None = None
     """Lets a workflow on GitHub deploy; without it people do, with their own credentials."""
-    tags: Annotated[
-        dict[Annotated[TagText, Field(min_length=1, max_length=128)], TagText], Field()
-    ] = {}
+    tags: dict[TagKey, TagText] = {}
     """Tags on everything, beside Environment, DataClassification and OwnerTeam."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        problems = [*self._names_too_long(), *self._single_instances(), *self._not_of_this_kind()]
+        problems = [
+            *self._names_too_long(),
+            *self._names_alike(),
+            *self._single_instances(),
+            *self._not_of_this_kind(),
+            *self._tag_problems(),
+            *self._elsewhere(),
+        ]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -283,6 +322,66 @@ class Environment(_Part):
             for key, name, full, limit in names
             if len(full) > limit
         ]
+
+    def _names_alike(self) -> Iterator[str]:
+        named = (
+            ("training.model_package_groups", self.training.model_package_groups),
+            ("endpoints", list(self.endpoints)),
+            ("notebooks", list(self.notebooks)),
+        )
+        for key, names in named:
+            for earlier, later in _alike(names):
+                yield (
+                    f"{key}: found {later!r} beside {earlier!r}; allowed: names that differ in "
+                    "more than case, since roles and policies of AWS do not tell these apart"
+                )
+
+    def _tag_problems(self) -> Iterator[str]:
+        allowed = f"allowed: any key but aws:..., {', '.join(TAKEN_TAGS)}"
+        taken = {key.lower(): key for key in TAKEN_TAGS}
+        for key in self.tags:
+            if key.lower().startswith("aws:"):
+                yield f"tags.{key}: the prefix aws: is for AWS's own tags; {allowed}"
+            if key.lower() in taken:
+                yield f"tags.{key}: the platform gives this tag by itself; {allowed}"
+        for earlier, later in _alike(list(self.tags)):
+            yield (
+                f"tags.{later}: found beside {earlier!r}; allowed: keys that differ in more than "
+                "case, since IAM and SageMaker take these for one"
+            )
+        most = _MOST_TAGS - MOST_TAKEN
+        if len(self.tags) > most:
+            yield (
+                f"tags: found {len(self.tags)}; allowed: at most {most}, since a resource of AWS "
+                f"has at most {_MOST_TAGS} and the platform takes up to {MOST_TAKEN} of them"
+            )
+
+    def _elsewhere(self) -> Iterator[str]:
+        """What names another region or account than the environment's."""
+        if self.name == _LOCAL:
+            for key, found, only in (
+                ("account", self.account, _LOCAL_ACCOUNT),
+                ("region", self.region, regions.LOCAL),
+            ):
+                if found != only:
+                    yield f"{key}: found {found!r}; allowed: {only!r}, which the local platform is"
+        groups = {self.resource_name(one) for one in self.training.model_package_groups}
+        for name, endpoint in self.endpoints.items():
+            if not endpoint.model:
+                continue
+            _, _, _, region, account, resource = endpoint.model.split(":", 5)
+            group = resource.split("/")[1]
+            where = f"endpoints.{name}.model: the package is"
+            if region != self.region:
+                yield f"{where} in {region}; allowed: packages of {self.region}"
+            if account != self.account:
+                yield f"{where} in the account {account}; allowed: packages of {self.account}"
+            # ARNs of before April 2023 have names in lower case.
+            if group.lower() not in {one.lower() for one in groups}:
+                yield (
+                    f"{where} in the group {group!r}; allowed: {', '.join(sorted(groups))}, as "
+                    "training.model_package_groups has them"
+                )
 
     def _single_instances(self) -> list[str]:
         if self.governance.single_instance_reason:
@@ -316,13 +415,13 @@ class Environment(_Part):
                 f"environment {name!r} has no file {path}; allowed: {', '.join(known)}"
             )
         try:
-            content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
-        except yaml.YAMLError as error:
-            raise InvalidEnvironment(f"{path}: not YAML: {error}") from error
+            content = yaml_files.read(path)
+        except yaml_files.Unreadable as error:
+            raise InvalidEnvironment(f"{path}: {error}") from error
         try:
             environment = cls.model_validate(content)
         except ValidationError as error:
-            lines = [line for detail in error.errors() for line in _lines(detail)]
+            lines = [line for detail in error.errors() for line in wording.lines(detail, cls)]
             raise InvalidEnvironment("\n".join(f"{path}: {line}" for line in lines)) from None
         if environment.name != name:
             raise InvalidEnvironment(
@@ -348,71 +447,10 @@ def names(directory: Path = DIRECTORY) -> list[str]:
     return sorted(path.stem for path in directory.glob("*.yaml"))
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads YAML and refuses a key that is given twice, of which YAML would keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", node.start_mark
-                )
-        return super().construct_mapping(node, deep=deep)
-
-
-def _lines(detail: ErrorDetails) -> list[str]:
-    """One pydantic error in the words of the file."""
-    key = ".".join(str(part) for part in detail["loc"] if part != "[key]")
-    found, context = detail["input"], detail.get("ctx", {})
-    match detail["type"]:
-        case "value_error":
-            text = str(context["error"])
-            return [f"{key}: {line}" if key else line for line in text.splitlines()]
-        case "extra_forbidden":
-            return [f"{key}: unknown key; allowed: {_allowed_keys(detail['loc'])}"]
-        case "missing":
-            return [f"{key}: missing; {_description(detail['loc'])}"]
-        case "string_type" if isinstance(found, int | float):
-            return [f"{key}: found {found!r}, a number; allowed: text, so put it in quotes"]
-        case "literal_error":
-            return [f"{key}: found {found!r}; allowed: {context['expected']}"]
-        case "string_pattern_mismatch":
-            return [f"{key}: found {found!r}; allowed: what matches {context['pattern']}"]
-    return [f"{key or 'file'}: found {found!r}; allowed: {_rule(detail['msg'])}"]
-
-
-def _rule(message: str) -> str:
-    return message.removeprefix("Input should be ").removeprefix("a valid ")
-
-
-def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
-    """The model whose keys stand at `location`."""
-    model: type[BaseModel] | None = Environment
-    for part in location:
-        if model is None:
-            continue
-        if part in model.model_fields:
-            model = _model_in(model.model_fields[str(part)].annotation)
-    return model
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - any annotation
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    found = (_model_in(argument) for argument in get_args(annotation))
-    return next((model for model in found if model), None)
-
-
-def _allowed_keys(location: tuple[int | str, ...]) -> str:
-    model = _model_at(location[:-1])
-    keys = list(model.model_fields) if model else []
-    close = difflib.get_close_matches(str(location[-1]), keys, n=1)
-    meant = f" (did you mean {close[0]}?)" if close else ""
-    return ", ".join(keys) + meant
-
-
-def _description(location: tuple[int | str, ...]) -> str:
-    model = _model_at(location[:-1])
-    field = model.model_fields.get(str(location[-1])) if model else None
-    return f"wanted: {field.description}" if field and field.description else "it is required"
+def _alike(names: list[str]) -> Iterator[tuple[str, str]]:
+    """Each name that differs from an earlier one in case alone, behind that one."""
+    seen: dict[str, str] = {}
+    for name in names:
+        earlier = seen.setdefault(name.lower(), name)
+        if earlier != name:
+            yield earlier, name

@@ -17,6 +17,9 @@ from sagemaker_constructs.spelling import spellings
 from sagemaker_constructs.trust import own_account
 from sagemaker_constructs.wildcards import acknowledge_wildcards, all_reasons
 
+PLATFORM = "notebook-al2023-v1"
+"""What the instances run: operating system and version of JupyterLab."""
+
 
 class Notebook(Construct):
     """A notebook without internet or root access, on an encrypted volume, with a role of its own.
@@ -86,7 +89,7 @@ class Notebook(Construct):
             security_group_ids=[placement.group.security_group_id],
             direct_internet_access="Disabled",
             root_access="Disabled",
-            platform_identifier="notebook-al2023-v1",
+            platform_identifier=PLATFORM,
             instance_metadata_service_configuration=sagemaker.CfnNotebookInstance.InstanceMetadataServiceConfigurationProperty(
                 minimum_instance_metadata_service_version="2"
             ),

@@ -9,8 +9,8 @@ def spellings(names: Iterable[str]) -> list[str]:
     """Each name as it was given and in lower case, for the ARNs of a policy.
 
     SageMaker authorized requests on ARNs with names in lower case until April 2023, and has since
-    taken the case of the request; CloudFormation still asks for some of its resources in lower
-    case. A policy that holds one spelling alone denies the other.
+    taken the case of the request, in which CloudFormation was seen to use lower case. A policy that
+    holds one spelling alone denies the other.
     """
     found = [
         spelling

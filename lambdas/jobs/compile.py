@@ -6,12 +6,20 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
+from jobs.checks import OWN_TAGS, member_problems
 from jobs.containers import Container, built_in, own
 from jobs.request import CODE_CHANNEL, Channel, InvalidRequest, JobRequest
 from jobs.settings import Platform
 
 # The longest that SageMaker waits and runs, 28 days.
 LONGEST_WAIT = 2419200
+# Stands in for what cannot be told of a request, while its other members are checked.
+_UNKNOWN = Container(
+    name="unknown",
+    specification={"TrainingImage": "unknown", "TrainingInputMode": "File"},
+    hyperparameters={},
+    isolated=True,
+)
 _RESPONSE_TYPES = ["text/csv", "application/json", "application/jsonlines"]
 
 
@@ -51,8 +59,23 @@ def compile_job(
     problems += _destination_problems(platform, request)
     problems += _instance_problems(platform, request)
     problems += _network_problems(platform, container)
-    if container is None or problems:
-        raise InvalidRequest(problems)
+    problems += _wait_problems(platform, request)
+    job = _job(platform, request, container or _UNKNOWN, instance_types[0], execution, started)
+    problems += member_problems(platform, request, job)
+    if problems:
+        raise InvalidRequest(list(dict.fromkeys(problems)))
+    return job
+
+
+def _job(
+    platform: Platform,
+    request: JobRequest,
+    container: Container,
+    instance_type: str,
+    execution: str,
+    started: str,
+) -> dict[str, Any]:
+    """The job of a request that may have problems, so that its other members can be checked."""
     name = job_name(platform, request, execution, started)
     output = f"s3://{platform.models_bucket}/jobs"
     parameters: dict[str, Any] = {
@@ -65,7 +88,7 @@ def compile_job(
             *_code(request),
         ],
         "OutputDataConfig": {"S3OutputPath": output, "KmsKeyId": platform.key_arn},
-        "ResourceConfig": _resources(platform, request, instance_types[0]),
+        "ResourceConfig": _resources(platform, request, instance_type),
         "StoppingCondition": {"MaxRuntimeInSeconds": _runtime(platform, request)},
         "EnableInterContainerTrafficEncryption": True,
         "EnableNetworkIsolation": container.isolated,
@@ -89,7 +112,7 @@ def compile_job(
     }
     if request.register_:
         job["register"] = {
-            "group": platform.groups[request.register_.group],
+            "group": platform.groups.get(request.register_.group, request.register_.group),
             "approval": request.register_.approval,
             "content_types": _content_types(request, container),
             "response_types": _RESPONSE_TYPES,
@@ -98,7 +121,7 @@ def compile_job(
         short = request.deploy.endpoint
         job["deploy"] = {
             "endpoint": f"sagemaker-platform-{platform.environment_name}-{short}",
-            "stack": platform.endpoints[short],
+            "stack": platform.endpoints.get(short, ""),
         }
     return job
 
@@ -212,6 +235,18 @@ def _wait(platform: Platform, request: JobRequest) -> int:
     return request.max_wait_seconds or min(2 * _runtime(platform, request), LONGEST_WAIT)
 
 
+def _wait_problems(platform: Platform, request: JobRequest) -> list[str]:
+    if not request.spot or request.max_wait_seconds is None or request.max_runtime_seconds:
+        return []
+    runtime = platform.defaults.max_runtime_seconds
+    if request.max_wait_seconds >= runtime:
+        return []
+    return [
+        f"max_wait_seconds: found {request.max_wait_seconds}; allowed: at least "
+        f"max_runtime_seconds, which is {runtime} in the environment file"
+    ]
+
+
 def _destination_problems(platform: Platform, request: JobRequest) -> list[str]:
     problems = []
     if request.register_ and request.register_.group not in platform.groups:
@@ -254,8 +289,8 @@ def _resources(platform: Platform, request: JobRequest, instance_type: str) -> d
 
 def _tags(platform: Platform, request: JobRequest, execution: str) -> list[dict[str, str]]:
     own = {
-        "sagemaker-platform:environment": platform.environment_name,
-        "sagemaker-platform:execution": execution,
+        f"{OWN_TAGS}environment": platform.environment_name,
+        f"{OWN_TAGS}execution": execution,
     }
     return [{"Key": key, "Value": value} for key, value in {**request.tags, **own}.items()]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from algorithms.catalog import Algorithm, CatalogError, algorithm
-from jobs.request import CODE_CHANNEL, InvalidRequest, JobRequest
+from jobs.request import CODE_CHANNEL, JobRequest
 from jobs.settings import Platform
 
 # The images of this platform are tagged with the version of their contract.
@@ -34,12 +34,15 @@ class Container:
 def built_in(
     platform: Platform, request: JobRequest, instance_types: list[str], problems: list[str]
 ) -> Container | None:
-    """A built-in algorithm, checked against its catalogue entry; what is wrong goes to `problems`.
+    """A built-in algorithm, checked against its catalogue entry.
 
-    Raises:
-        InvalidRequest: When there is no such algorithm, since nothing else can be checked then.
+    What is wrong goes to `problems`; None when nothing can be run.
     """
-    entry = _entry(request)
+    try:
+        entry = algorithm(request.algorithm or "")
+    except CatalogError as error:
+        problems += [f"algorithm: {one}" for one in error.problems]
+        return None
     image = _collect(problems, lambda: _image(platform, request, entry))
     hyperparameters = _collect(problems, lambda: entry.encode(request.hyperparameters))
     channels = {
@@ -104,13 +107,6 @@ def own(platform: Platform, request: JobRequest) -> Container:
             one.content_type for one in request.channels.values() if one.content_type
         ),
     )
-
-
-def _entry(request: JobRequest) -> Algorithm:
-    try:
-        return algorithm(request.algorithm or "")
-    except CatalogError as error:
-        raise InvalidRequest([f"algorithm: {one}" for one in error.problems]) from None
 
 
 def _image(platform: Platform, request: JobRequest, entry: Algorithm) -> str:

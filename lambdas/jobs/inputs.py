@@ -22,6 +22,10 @@ def problems(s3: "S3Client", platform: Platform, request: JobRequest) -> list[st
             code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
             found.append(nothing_found(location, platform, f"S3 answered {code}: {message}"))
             continue
-        if not listed.get("Contents"):
+        # The SDK follows a bucket into its region, and SageMaker does not.
+        region = listed["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
+        if region and region != platform.region:
+            found.append(nothing_found(location, platform, f"The bucket is in {region}."))
+        elif not listed.get("Contents"):
             found.append(nothing_found(location, platform))
     return found

@@ -4,8 +4,9 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from jobs.members import property_text
+
 _NAMESPACE = uuid.UUID("5f0a8f1c-7a0b-4d0c-9f57-2f2c1f6ad3a8")
-_LONGEST_PROPERTY = 256
 
 
 def package(
@@ -50,8 +51,9 @@ def package(
             }
         },
         "MetadataProperties": _metadata(job, training["job_arn"]),
+        # The request itself, in `request`, has them as they were given.
         "CustomerMetadataProperties": {
-            key: value[:_LONGEST_PROPERTY] for key, value in properties.items()
+            key: property_text(value) for key, value in properties.items()
         },
         # SageMaker answers the same token with the package that it has already made.
         "ClientToken": str(uuid.uuid5(_NAMESPACE, job["name"])),
@@ -74,7 +76,8 @@ def _origin(job: Mapping[str, Any]) -> dict[str, str]:
     if request.get("source"):
         found["source"] = f"{job['s3_prefix']}source/sourcedir.tar.gz"
     if origin.get("commit"):
-        found["commit"] = origin["commit"] + (" (modified)" if origin.get("modified") else "")
+        found["commit"] = origin["commit"]
+        found["modified"] = "true" if origin.get("modified") else "false"
     return {key: value for key, value in found.items() if value}
 
 

@@ -1,6 +1,8 @@
 """What a job request may say: the strict model behind docs/schemas/job-request.schema.json."""
 
+import copy
 import re
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -199,8 +201,8 @@ class JobRequest(_Part):
     deploy: Deploy | None = None
     """Put the model into service; needs `register` and `sample`."""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def inconsistencies(self) -> list[str]:
+        """What does not fit together, a sentence each."""
         problems = []
         if self.deploy and not self.register_:
             problems.append("deploy: found without register; add register with the model's group")
@@ -216,10 +218,7 @@ class JobRequest(_Part):
             for key in self.tags
             if key.lower().startswith("aws:")
         ]
-        problems += [*self._own_image_problems(), *self._spot_problems()]
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
+        return [*problems, *self._own_image_problems(), *self._spot_problems()]
 
     @property
     def own_image(self) -> bool:
@@ -278,15 +277,80 @@ def parse(document: object) -> JobRequest:
     Raises:
         InvalidRequest: With key, what was found and what is allowed, a sentence each.
     """
-    if not isinstance(document, dict):
-        raise InvalidRequest(
-            [f"the request is {_kind(document)}; allowed: an object, see docs/examples/digits.json"]
+    found = read(document)
+    if found.request is None or found.problems:
+        raise InvalidRequest(found.problems)
+    return found.request
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What could be read of a document."""
+
+    request: JobRequest | None
+    """The request without its wrong keys, so that the rest can be checked; None without any."""
+    problems: list[str]
+    """One sentence for each reason to refuse the document."""
+    left_out: list[tuple[str, ...]] = field(default_factory=list)
+    """The wrong keys that `request` is without."""
+
+    def concerns_left_out(self, problem: str) -> bool:
+        """Whether a further problem is but a consequence of a key that was left out."""
+        return any(
+            problem.startswith((f"{'.'.join(key)}:", f"{'.'.join(key)}."))
+            # The catalogue's sentences name a hyperparameter or a channel alone.
+            or (len(key) > 1 and re.search(rf"\b{re.escape(key[1])}\b", problem))
+            for key in self.left_out
         )
-    try:
-        return JobRequest.model_validate(document)
-    except ValidationError as error:
-        lines = [line for detail in error.errors() for line in _lines(detail)]
-        raise InvalidRequest(list(dict.fromkeys(lines))) from None
+
+
+def read(document: object) -> Reading:
+    """Read a request with all that is wrong with its form."""
+    if not isinstance(document, dict):
+        wanted = "allowed: an object, see docs/examples/digits.json"
+        return Reading(None, [f"the request is {_kind(document)}; {wanted}"])
+    rest: dict[str, Any] = copy.deepcopy(document)
+    problems: list[str] = []
+    left_out: list[tuple[str, ...]] = []
+    while True:
+        try:
+            request = JobRequest.model_validate(rest)
+        except ValidationError as error:
+            details = error.errors()
+        else:
+            found = Reading(request, list(dict.fromkeys(problems)), left_out)
+            new = [one for one in request.inconsistencies() if not found.concerns_left_out(one)]
+            return replace(found, problems=[*found.problems, *new])
+        for detail in details:
+            so_far = Reading(None, [], left_out)
+            problems += [one for one in _lines(detail) if not so_far.concerns_left_out(one)]
+        keys = {_to_leave_out(rest, detail) for detail in details}
+        if () in keys:
+            return Reading(None, list(dict.fromkeys(problems)))
+        for key in keys:
+            _leave_out(rest, key)
+        left_out += keys
+
+
+def _to_leave_out(document: dict[str, Any], detail: ErrorDetails) -> tuple[str, ...]:
+    """The key without which the document may be right; none where there is none such."""
+    missing = detail["type"] == "missing"
+    location = list(detail["loc"][:-1] if missing else detail["loc"])
+    key: list[str] = []
+    value: Any = document
+    for part in location:
+        if not isinstance(value, dict) or part not in value:
+            break
+        key.append(str(part))
+        value = value[part]
+    return tuple(key)
+
+
+def _leave_out(document: dict[str, Any], key: tuple[str, ...]) -> None:
+    *parents, last = key
+    for parent in parents:
+        document = document.get(parent, {})
+    document.pop(last, None)
 
 
 def schema() -> dict[str, Any]:

@@ -82,6 +82,8 @@ serialization, api_models, wire_shapes
     `app._dispatch_service_request` behind a guard: bodies that no service can take are refused by
     AWS's own description of the operation, and a handler's failure is told by a reference.
     `app.detect_service` and `_routing_params` are called by it.
+bucket_regions
+    `s3._location_constraint_error`, with `_constraint_region` and `_error`: buckets of one region.
 object_limits
     `s3.handle_request`, with `_parse_bucket_key`, `_bucket_owner_account` and `_error`: S3's limits
     of keys and metadata, owners that a request expects, and canned ACLs that buckets ignore.

@@ -53,6 +53,7 @@ def install(service: Any, settings: Settings, tokens: Tokens) -> None:
     from local.emulator import (
         accounts,
         authorized_operation,
+        bucket_regions,
         cloudformation,
         condition_keys,
         descriptions,
@@ -102,6 +103,7 @@ def install(service: Any, settings: Settings, tokens: Tokens) -> None:
     events.install()
     cloudformation.install(service)
     object_limits.install()
+    bucket_regions.install()
     # Around every handler that stands now.
     request_checks.install()
     serialization.install()

@@ -37,8 +37,14 @@ def throttled() -> ServiceError:
     return ServiceError("ThrottlingException", "Rate exceeded")
 
 
-def not_offered(operation: str, offered: str) -> ServiceError:
-    """An operation of AWS that is not there yet on the local platform."""
+def not_offered(operation: str, offered: str, closed: str = "") -> ServiceError:
+    """An operation of AWS that is not there yet on the local platform, or is `closed` on AWS."""
+    if closed:
+        return ServiceError(
+            "UnknownOperationException",
+            f"{operation} is an operation of SageMaker that the local platform does not offer, and "
+            f"that AWS closes: {closed}",
+        )
     return ServiceError(
         "UnknownOperationException",
         f"{operation} is an operation of SageMaker that the local platform does not offer yet. "

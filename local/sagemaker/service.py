@@ -1,12 +1,14 @@
 """The SageMaker service: its API, its jobs and its endpoints, on one folder of state."""
 
+import datetime
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from environments import retirement
 from local.confinement import Confinement, offered
-from local.sagemaker import errors, listing, permissions, validation, wire
+from local.sagemaker import errors, listing, permissions, regions, validation, wire
 from local.sagemaker.arns import Arns
 from local.sagemaker.containers import Containers
 from local.sagemaker.endpoints.endpoints import Endpoints
@@ -52,8 +54,10 @@ class SageMakerService:
         containers: Containers | None = None,
         limits: Limits | None = None,
         confinement: Confinement | None = None,
+        today: Callable[[], datetime.date] = lambda: datetime.datetime.now(datetime.UTC).date(),
     ) -> None:
         self.faults = Faults()
+        self._today = today
         self._aws = aws
         self._arns = Arns(aws.region, aws.account)
         self._store = Store(state / "sagemaker.sqlite")
@@ -79,7 +83,14 @@ class SageMakerService:
         scripts = LifecycleConfigs(self._store, self._arns, tags)
         repositories = CodeRepositories(self._store, self._arns, tags)
         self.notebooks = NotebookInstances(
-            self._store, tags, events, scripts, repositories, around, state.absolute() / "notebooks"
+            self._store,
+            tags,
+            events,
+            scripts,
+            repositories,
+            around,
+            state.absolute() / "notebooks",
+            today,
         )
         self._measures = Measures(aws, limits.metrics_interval)
         self._invocations = Invocations(
@@ -128,11 +139,15 @@ class SageMakerService:
         validation.operation_model(operation)
         handler = self._operations.get(operation)
         if handler is None:
-            raise errors.not_offered(operation, ", ".join(sorted(self._operations)))
+            closed = retirement.of_operation(operation, self._today())
+            offered = ", ".join(sorted(self._operations))
+            raise errors.not_offered(operation, offered, closed.sentence if closed else "")
         self.faults.wait()
         if self.faults.throttles(operation):
             raise errors.throttled()
-        result = handler(validation.checked(operation, params), caller_arn)
+        given = validation.checked(operation, params)
+        regions.check(operation, given, self._arns.region)
+        result = handler(given, caller_arn)
         if self.faults.drops_response(operation):
             raise ServiceError("InternalFailure", "The answer was lost (an injected fault).", 500)
         return result

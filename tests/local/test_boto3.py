@@ -18,16 +18,16 @@ LABELLED = {"linear-learner": "predicted_label", "xgboost": "score"}
 def test_trains_registers_deploys_invokes_updates_and_deletes(
     platform: LocalPlatform, hosting_role: str, algorithm: str
 ) -> None:
-    case, name = ALGORITHMS[algorithm], f"plain-{algorithm}-{uuid4().hex[:8]}"
+    case, name = ALGORITHMS[algorithm], f"Plain-{algorithm}-{uuid4().hex[:8]}"
     sagemaker, runtime = platform.client("sagemaker"), platform.client("sagemaker-runtime")
     train(platform, name, algorithm)
     job = sagemaker.describe_training_job(TrainingJobName=name)
     assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
     assert case["metric"] in {metric["MetricName"] for metric in job["FinalMetricDataList"]}
 
-    sagemaker.create_model_package_group(ModelPackageGroupName=name)
+    group = sagemaker.create_model_package_group(ModelPackageGroupName=name)["ModelPackageGroupArn"]
     package = sagemaker.create_model_package(
-        ModelPackageGroupName=name,
+        ModelPackageGroupName=group,
         ModelApprovalStatus="Approved",
         InferenceSpecification={
             "Containers": [
@@ -97,5 +97,5 @@ def test_trains_registers_deploys_invokes_updates_and_deletes(
         sagemaker.delete_endpoint_config(EndpointConfigName=config)
     sagemaker.delete_model(ModelName=name)
     sagemaker.delete_model_package(ModelPackageName=package)
-    sagemaker.delete_model_package_group(ModelPackageGroupName=name)
+    sagemaker.delete_model_package_group(ModelPackageGroupName=group)
     assert name not in {m["ModelName"] for m in sagemaker.list_models()["Models"]}

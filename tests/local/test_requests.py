@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ def data(platform: LocalPlatform) -> str:
     return f"s3://{bucket}/{prefix}/"
 
 
+COMMIT = ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty"]
+
+
 def read(platform: LocalPlatform, uri: str) -> bytes:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     body: bytes = platform.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
@@ -33,6 +37,8 @@ def test_a_model_from_a_pipe_is_registered_with_the_code_that_made_it(
 ) -> None:
     code = tmp_path / "code"
     code.mkdir()
+    for command in (["init", "-q"], [*COMMIT, "-m", "nothing yet"]):
+        subprocess.run(["git", "-C", str(code), *command], check=True)
     (code / "prepare.py").write_text("print('how the data were made')\n")
     request = {
         "algorithm": "kmeans",
@@ -56,6 +62,7 @@ def test_a_model_from_a_pipe_is_registered_with_the_code_that_made_it(
     sagemaker = platform.client("sagemaker")
     package = sagemaker.describe_model_package(ModelPackageName=arn)
     kept = package["CustomerMetadataProperties"]
+    assert len(kept["commit"]) == 40 and kept["modified"] == "true"
     assert kept["submitted_by"] == "arn:aws:iam::000000000000:user/smp-administrator"
     with tarfile.open(fileobj=io.BytesIO(read(platform, kept["source"]))) as tar:
         assert tar.getnames() == ["prepare.py"]

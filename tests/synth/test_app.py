@@ -29,8 +29,10 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def _synthesize(project: Path, environment: str | None) -> "subprocess.CompletedProcess[str]":
-    context = dict(FLAGS)
+def _synthesize(
+    project: Path, environment: str | None, **more: str
+) -> "subprocess.CompletedProcess[str]":
+    context = {**FLAGS, **more}
     if environment:
         context["environment"] = environment
     paths = [str(project), str(project / "constructs")]
@@ -115,6 +117,32 @@ def test_functions_that_are_not_staged_are_missed_before_anything_is_written(
     result = _synthesize(project, "prod")
     assert result.returncode == 1
     assert "build/functions/aws does not exist: run `make functions` first" in result.stderr
+    _assert_nothing_written(project)
+
+
+@pytest.mark.parametrize(
+    ("today", "said", "goes_on"),
+    [
+        ("2030-06-30", "dev.yaml: notebooks: notebook-al2023-v1 ends on 2030-06-30", True),
+        ("2030-07-01", "dev.yaml: notebooks: notebook-al2023-v1 ended on 2030-06-30", False),
+        ("soon", "the context today is 'soon'; allowed: a date such as 2026-11-30", False),
+    ],
+    ids=["the-last-day", "past", "no-date"],
+)
+def test_what_aws_has_closed_ends_synthesis_and_what_it_will_close_is_said(
+    project: Path, today: str, said: str, goes_on: bool
+) -> None:
+    fact = (
+        "- name: notebook-al2023-v1\n  kind: notebook-platform\n  until: 2030-06-30\n"
+        "  successor: notebook-next\n  source: https://docs.aws.amazon.com/\n"
+    )
+    with (project / "environments" / "data" / "retired.yaml").open("a") as table:
+        table.write(fact)
+    result = _synthesize(project, "dev", today=today)
+    assert result.returncode == 1
+    assert said in result.stderr
+    # What is only said does not keep synthesis from its next step.
+    assert ("run `make functions` first" in result.stderr) == goes_on
     _assert_nothing_written(project)
 
 

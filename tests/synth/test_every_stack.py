@@ -7,8 +7,10 @@ from aws_cdk import Stack
 from aws_cdk.assertions import Template
 from cdk_nag import AwsSolutionsChecks
 
+from environments.model import MOST_TAKEN, TAKEN_TAGS
 from environments.prices import prices
 from stacks.idle_cost import priced
+from tests.synth.conftest import ENVIRONMENT
 
 ROOT = Path(__file__).parents[2]
 PARTS = ["network", "storage", "images", "governance", "training"]
@@ -62,6 +64,20 @@ def test_no_cdk_nag_finding_is_left(
     assert templates[part]
     report = AwsSolutionsChecks(stacks[part]).validate_scope(stacks[part])
     assert [violation.rule_name for violation in report.violations] == []
+
+
+def test_the_most_tags_of_a_file_fit_on_everything_beside_those_of_the_platform(
+    templates: dict[str, Template],
+) -> None:
+    own = set()
+    for template in templates.values():
+        for resource in _resources(template).values():
+            tags = resource.get("Properties", {}).get("Tags", [])
+            # Of the type of a parameter, they are a mapping.
+            keys = set(tags) if isinstance(tags, dict) else {tag["Key"] for tag in tags}
+            own.add(frozenset(keys - ENVIRONMENT["tags"].keys()))
+    assert set().union(*own) == set(TAKEN_TAGS)
+    assert max(map(len, own)) == MOST_TAKEN
 
 
 @pytest.mark.parametrize("part", PARTS)

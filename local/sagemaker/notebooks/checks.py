@@ -1,17 +1,20 @@
 """What is checked when a notebook instance is created or updated, before anything runs."""
 
+import datetime
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from environments import retirement
 from local.sagemaker.errors import invalid
 from local.sagemaker.notebooks.lifecycle import LifecycleConfigs
 from local.sagemaker.notebooks.repositories import CodeRepositories, folder
 from local.sagemaker.ports import Aws
 from local.sagemaker.roles import CallFailed, Role
 
-_RETIRED = "notebook-al1-v1"
+_log = logging.getLogger(__name__)
 
 
 def check(
@@ -27,15 +30,26 @@ def check(
             "Amazon Elastic Inference is no longer available: leave AcceleratorTypes out and "
             "choose an InstanceType with an accelerator."
         )
-    if params.get("PlatformIdentifier") == _RETIRED:
-        raise invalid(
-            f"The platform {_RETIRED} is retired: no instance can be created or started with it. "
-            "Set PlatformIdentifier to notebook-al2023-v1."
-        )
     if params.get("LifecycleConfigName"):
         configs.get(params["LifecycleConfigName"])
     for name in _repositories(params):
         repositories.check(name)
+
+
+def check_platform(identifier: str, today: datetime.date) -> None:
+    """Check that instances can still be created and started with a platform.
+
+    Raises:
+        ServiceError: for one that AWS has retired, with what takes its place.
+    """
+    found = retirement.verdict("notebook-platform", identifier, today)
+    if found and found.refused:
+        raise invalid(
+            f"PlatformIdentifier {identifier} is retired, so no instance can be created or started "
+            f"with it: {found.sentence}"
+        )
+    if found:
+        _log.warning("PlatformIdentifier %s: %s", identifier, found.sentence)
 
 
 def check_folders(notebook: Mapping[str, Any]) -> None:

@@ -1,7 +1,9 @@
 """The operations on notebook instances, and what goes on in the background of each."""
 
+import datetime
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +24,14 @@ from local.sagemaker.store import Document, Store
 from local.sagemaker.surroundings import Surroundings
 from local.sagemaker.tags import Tags
 
+# SageMaker's guide still names notebook-al2-v2, of which it has made no instance since June 2025.
+_DEFAULT_PLATFORM = "notebook-al2023-v1"
 _DEFAULTS = {
     "DirectInternetAccess": "Enabled",
     "IpAddressType": "ipv4",
     "VolumeSizeInGB": 5,
     "RootAccess": "Enabled",
-    "PlatformIdentifier": "notebook-al2-v2",
+    "PlatformIdentifier": _DEFAULT_PLATFORM,
     "InstanceMetadataServiceConfiguration": {"MinimumInstanceMetadataServiceVersion": "1"},
 }
 _LONGEST_SESSION = 43_200
@@ -60,7 +64,9 @@ class NotebookInstances:
         repositories: CodeRepositories,
         around: Surroundings,
         folder: Path,
+        today: Callable[[], datetime.date],
     ) -> None:
+        self._today = today
         self._records = Records(store, around.arns, tags, events)
         self._configs = configs
         self._repositories = repositories
@@ -106,6 +112,8 @@ class NotebookInstances:
         name = params["NotebookInstanceName"]
         self._records.refuse_taken(name)
         checks.check(params, self._configs, self._repositories)
+        platform = params.get("PlatformIdentifier", _DEFAULT_PLATFORM)
+        checks.check_platform(platform, self._today())
         checks.check_folders(params)
         checks.check_role(self._role(params["RoleArn"]))
         if params.get("KmsKeyId"):
@@ -151,6 +159,7 @@ class NotebookInstances:
         """Answer StartNotebookInstance: a fresh home round the volume, then on-start."""
         name = params["NotebookInstanceName"]
         current = self._records.get(name)
+        checks.check_platform(current["PlatformIdentifier"], self._today())
         checks.check_role(self._role(current["RoleArn"]))
         # One that runs is counted already, and is refused for its status.
         stopped = current["NotebookInstanceStatus"] in _AT_REST
@@ -172,6 +181,8 @@ class NotebookInstances:
         name = params["NotebookInstanceName"]
         current = self._records.get(name)
         checks.check(params, self._configs, self._repositories)
+        if params.get("PlatformIdentifier"):
+            checks.check_platform(params["PlatformIdentifier"], self._today())
         if "RoleArn" in params:
             checks.check_role(self._role(params["RoleArn"]))
         if params.get("VolumeSizeInGB", current["VolumeSizeInGB"]) < current["VolumeSizeInGB"]:

@@ -65,7 +65,7 @@ class FakeSageMaker:
     def required_permissions(self, operation: str, params: Mapping[str, Any]) -> list[Permission]:
         kind = _split(operation)[1]
         name = str(params.get(f"{kind}Name", "*")) if kind else "*"
-        resource = f"{ARN}:{KINDS[kind]}/{name.lower()}" if kind in KINDS else "*"
+        resource = f"{ARN}:{KINDS[kind]}/{name}" if kind in KINDS else "*"
         found = [Permission(f"sagemaker:{operation}", resource)]
         if params.get("ExecutionRoleArn"):
             found.append(
@@ -85,7 +85,7 @@ class FakeSageMaker:
             raise ServiceError("ValidationException", f"Unknown operation {operation}")
         name = str(params[f"{kind}Name"])
         key = (kind, name)
-        arn = f"{ARN}:{KINDS[kind]}/{name.lower()}"
+        arn = f"{ARN}:{KINDS[kind]}/{name}"
         with self._lock:
             if verb == "Create":
                 if key in self._things:

@@ -291,7 +291,7 @@ def remove_a_content(state: Path) -> None:
     ("damage", "said"),
     [
         (damage_the_file, "damaged"),
-        (change_the_stamp, "written with format 99, and this is format 2"),
+        (change_the_stamp, "written with format 99, and this is format 3"),
         (damage_a_row, "damaged"),
         (remove_a_content, "is missing"),
     ],

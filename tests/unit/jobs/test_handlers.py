@@ -11,8 +11,9 @@ import pytest
 
 from common import clients
 from common.settings import InvalidSettings
+from jobs import inputs
 from jobs.registration import package
-from jobs.request import InvalidRequest
+from jobs.request import InvalidRequest, parse
 from jobs.settings import Platform
 from tests.unit.jobs.requests import complete, request
 from tests.unit.jobs.test_compile import assert_valid
@@ -84,6 +85,51 @@ def test_a_bucket_that_cannot_be_read_is_refused_with_what_s3_says(aws: Any) -> 
     document["channels"]["train"]["s3_uri"] = "s3://nowhere/train/"
     with pytest.raises(InvalidRequest, match=r'on bucket "nowhere"\. S3 answered NoSuchBucket'):
         validate(document)
+
+
+def test_a_bucket_of_another_region_is_refused_with_its_region(platform: Platform) -> None:
+    class Elsewhere:
+        def list_objects_v2(self, **given: Any) -> dict[str, Any]:
+            headers = {"x-amz-bucket-region": "us-east-1"}
+            return {"Contents": [{}], "ResponseMetadata": {"HTTPHeaders": headers}}
+
+    s3: Any = Elsewhere()
+    (problem,) = inputs.problems(s3, platform, parse(request("kmeans")))
+    assert problem.startswith("channels.train.s3_uri: No S3 objects found")
+    assert "exists in the selected region (eu-west-1)" in problem
+    assert problem.endswith("The bucket is in us-east-1.")
+
+
+def test_all_problems_of_a_request_come_in_one_answer(aws: Any) -> None:
+    document = complete(
+        volume_gb=0,
+        unknown=1,
+        deploy={"endpoint": "nowhere"},
+        tags={"aws:team": "x"},
+        instance_types=["ml.p4d.24xlarge"],
+    )
+    document["hyperparameters"] |= {"eta": "much", "colour": 1}
+    document["channels"]["validation"]["s3_uri"] = "/home/me"
+    with pytest.raises(InvalidRequest) as refused:
+        validate(document)
+    problems = refused.value.problems
+    assert sorted(one.split(": ")[0].split(" is ")[0].split(" must ")[0] for one in problems) == [
+        *("Hyperparameter 'colour'", "channels.train.s3_uri", "channels.validation.s3_uri"),
+        *("deploy.endpoint", "eta", "instance_types.0", "tags.aws:team", "unknown", "volume_gb"),
+    ]
+
+
+def test_a_key_that_is_wrong_is_not_told_to_be_missing_as_well(aws: Any) -> None:
+    aws.put_object(Bucket="data", Key="train/part-0", Body=b"1")
+    document = request("kmeans")
+    document["hyperparameters"]["k"] = None
+    document["channels"]["train"]["input_mode"] = "Stream"
+    with pytest.raises(InvalidRequest) as refused:
+        validate(document)
+    assert [one.split(":")[0] for one in refused.value.problems] == [
+        "hyperparameters.k",
+        "channels.train.input_mode",
+    ]
 
 
 def test_registering_keeps_metrics_and_sample_beside_the_model(
@@ -177,7 +223,8 @@ def test_the_code_of_a_job_is_kept_beside_its_model_and_linked_from_the_package(
         made["CustomerMetadataProperties"]
         | {
             "source": f"s3://models/{key}",
-            "commit": "0123abc (modified)",
+            "commit": "0123abc",
+            "modified": "true",
             "submitted_by": "arn:ann",
         }
         == made["CustomerMetadataProperties"]

@@ -425,7 +425,7 @@ def test_creating_a_job_takes_the_action_the_tags_and_the_role(
     create, tag, pass_role = _needs(sagemaker, "CreateTrainingJob", request)
     assert (create.action, create.resource) == (
         "sagemaker:CreateTrainingJob",
-        f"{ARN}training-job/job",
+        f"{ARN}training-job/Job",
     )
     assert create.context == {
         "aws:RequestTag/team": "one",
@@ -519,7 +519,7 @@ def test_models_and_configurations_have_their_condition_keys(sagemaker: SageMake
     )
     assert create.context == {
         "sagemaker:InstanceTypes": ["ml.m5.large"],
-        "sagemaker:ModelArn": f"{ARN}model/m",
+        "sagemaker:ModelArn": f"{ARN}model/M",
         "sagemaker:VolumeKmsKeyArn": "arn:aws:kms:us-east-1:000000000000:key/key",
     }
 

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def test_events_have_the_shape_in_which_aws_sends_them(
     settled(sagemaker, "One")
     kind, detail, resources = aws.events[0]
     assert kind == "SageMaker Notebook Instance State Change"
-    assert resources == ["arn:aws:sagemaker:us-east-1:000000000000:notebook-instance/one"]
+    assert resources == ["arn:aws:sagemaker:us-east-1:000000000000:notebook-instance/One"]
     assert detail["NotebookInstanceName"] == "One"
     assert isinstance(detail["CreationTime"], int)
     assert isinstance(detail["LastModifiedTime"], int)
@@ -264,6 +265,8 @@ def test_what_cannot_be_is_refused_before_anything_is_kept(
         ),
         ({"AcceleratorTypes": ["ml.eia2.medium"]}, "no longer available"),
         ({"PlatformIdentifier": "notebook-al1-v1"}, "retired"),
+        ({"PlatformIdentifier": "notebook-al2-v1"}, "retired.* use notebook-al2023-v1"),
+        ({"PlatformIdentifier": "notebook-al2-v2"}, "retired.* use notebook-al2023-v1"),
         ({"PlatformIdentifier": "notebook-al9"}, "failed to satisfy constraint"),
         ({"VolumeSizeInGB": 4}, "greater than or equal to 5"),
         ({"InstanceType": "ml.m5.tiny"}, "enum value set"),
@@ -277,6 +280,26 @@ def test_what_cannot_be_is_refused_before_anything_is_kept(
     assert not aws.events
     interfaces = ec2.describe_network_interfaces()["NetworkInterfaces"]
     assert not [each for each in interfaces if "Notebook Instance" in each["Description"]]
+
+
+def test_an_instance_outlives_its_platform_but_is_not_started_again(
+    sagemaker: SageMakerService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = script(sagemaker, "fails", OnCreate="#!/bin/bash\nexit 1\n")
+    in_time, later = date(2025, 6, 30), date(2025, 7, 1)
+    monkeypatch.setattr(sagemaker.notebooks, "_today", lambda: in_time)
+    create(sagemaker, "one", LifecycleConfigName=failing, PlatformIdentifier="notebook-al2-v2")
+    assert settled(sagemaker, "one")["PlatformIdentifier"] == "notebook-al2-v2"
+    monkeypatch.setattr(sagemaker.notebooks, "_today", lambda: later)
+    with pytest.raises(ServiceError, match=r"retired.* ended on 2025-06-30; use notebook-al2023"):
+        sagemaker.call("StartNotebookInstance", NAME)
+    sagemaker.call("DeleteNotebookInstance", NAME)
+
+
+def test_a_request_without_a_platform_gets_one_that_is_open(sagemaker: SageMakerService) -> None:
+    failing = script(sagemaker, "fails", OnCreate="#!/bin/bash\nexit 1\n")
+    create(sagemaker, "one", LifecycleConfigName=failing)
+    assert settled(sagemaker, "one")["PlatformIdentifier"] == "notebook-al2023-v1"
 
 
 def test_an_instance_in_a_subnet_has_an_interface_until_it_is_deleted(
@@ -323,7 +346,7 @@ def test_a_creation_asks_of_its_caller_what_aws_asks(sagemaker: SageMakerService
     key = "arn:aws:kms:us-east-1:000000000000:alias/disks"
     assert resources == {
         "sagemaker:CreateNotebookInstance": (
-            "arn:aws:sagemaker:us-east-1:000000000000:notebook-instance/one"
+            "arn:aws:sagemaker:us-east-1:000000000000:notebook-instance/One"
         ),
         "ec2:CreateNetworkInterface": "arn:aws:ec2:us-east-1:000000000000:network-interface/*",
         "ec2:DescribeVpcs": "*",
