@@ -69,7 +69,7 @@ def judged(platform_answers: Callable[[Broken], tuple[int, str, str]], all_: lis
 @pytest.mark.parametrize(
     ("name", "service", "target", "other"),
     [
-        ("sagemaker", "sagemaker", "SageMaker", "CreateWorkforce"),
+        ("sagemaker", "sagemaker", "SageMaker", "AttachClusterNodeVolume"),
         (
             "servicequotas",
             "service-quotas",
