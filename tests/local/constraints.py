@@ -176,12 +176,12 @@ def _text(shape: Shape) -> str:
     fitting = [one for one in candidates if least <= len(one) <= limits.get("max", len(one))]
     if not fitting:
         raise LookupError(f"No text is known for the pattern {pattern} of {shape.name}.")
-    return fitting[0]
+    return str(fitting[0])
 
 
 def _written(pattern: str) -> str:
     """The shortest text that a regular expression asks for, without its assertions."""
-    return "".join(map(_of_code, parser.parse(pattern)))
+    return "".join(map(_of_code, [*parser.parse(pattern)]))
 
 
 def _of_code(part: tuple[Any, Any]) -> str:
@@ -190,15 +190,15 @@ def _of_code(part: tuple[Any, Any]) -> str:
         return chr(value)
     if code in (codes.MAX_REPEAT, codes.MIN_REPEAT):
         least, _, inner = value
-        return "".join(map(_of_code, inner)) * least
+        return "".join(map(_of_code, inner)) * int(least)
     if code is codes.SUBPATTERN:
         return "".join(map(_of_code, value[-1]))
     if code is codes.BRANCH:
         return "".join(map(_of_code, value[1][0]))
     if code is codes.IN:
-        own = [chr(held) for kind, held in value if kind is codes.LITERAL]
+        own: list[str] = [chr(held) for kind, held in value if kind is codes.LITERAL]
         own += [chr(held[0]) for kind, held in value if kind is codes.RANGE]
-        return next(one for one in ("a", "1", *own, "A", "-", "x", " ") if _in(value, one))
+        return str(next(one for one in ("a", "1", *own, "A", "-", "x", " ") if _in(value, one)))
     return "a" if code in (codes.ANY, codes.NOT_LITERAL) else ""
 
 

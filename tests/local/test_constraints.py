@@ -17,6 +17,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.httpsession import URLLib3Session
 
+from local.sagemaker.validation import service_model
 from tests.local import constraints
 from tests.local.constraints import Broken
 from tests.platform import LocalPlatform
@@ -30,6 +31,7 @@ Send = Callable[..., tuple[int, str, str]]
 def send(platform: LocalPlatform) -> Send:
     """Sign and send a request as bytes; gives status, code and message of the answer."""
     credentials = platform.session.get_credentials()
+    assert credentials is not None
     session = URLLib3Session()
 
     def sent(name: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str, str]:
@@ -108,7 +110,7 @@ def test_a_request_with_one_constraint_broken_gets_the_error_that_aws_has_for_it
 def test_an_invocation_with_one_constraint_broken_gets_the_error_that_aws_has_for_it(
     send: Send,
 ) -> None:
-    model = constraints.service_model("sagemaker-runtime").operation_model("InvokeEndpoint")
+    model = service_model("sagemaker-runtime").operation_model("InvokeEndpoint")
     shape = model.input_shape
     assert shape is not None
     broken = [

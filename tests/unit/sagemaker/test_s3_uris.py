@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from local.sagemaker import s3_uris
@@ -54,13 +56,13 @@ def test_what_is_no_s3_uri_is_refused(uri: str) -> None:
 )
 def test_every_member_that_takes_an_s3_uri_refuses_what_is_none(member: str, uri: str) -> None:
     source = {"S3DataType": "S3Object", "CompressionType": "Gzip", "S3Uri": uri}
-    specification = {"Containers": [{"Image": IMAGE, "ModelDataUrl": uri}]}
+    specification: dict[str, Any] = {"Containers": [{"Image": IMAGE, "ModelDataUrl": uri}]}
     capture = {
         "InitialSamplingPercentage": 1,
         "DestinationS3Uri": uri,
         "CaptureOptions": [{"CaptureMode": "Input"}],
     }
-    operation, request = {
+    cases: dict[str, tuple[str, dict[str, Any]]] = {
         "input": ("CreateTrainingJob", job_request("j", InputDataConfig=[channel("c", uri)])),
         "output": ("CreateTrainingJob", job_request("j", OutputDataConfig={"S3OutputPath": uri})),
         "checkpoints": ("CreateTrainingJob", job_request("j", CheckpointConfig={"S3Uri": uri})),
@@ -71,8 +73,9 @@ def test_every_member_that_takes_an_s3_uri_refuses_what_is_none(member: str, uri
         ),
         "capture": ("CreateEndpointConfig", {"DataCaptureConfig": capture}),
         "package": ("CreateModelPackage", {"InferenceSpecification": specification}),
-    }[member]
-    needed = {
+    }
+    operation, request = cases[member]
+    needed: dict[str, dict[str, object]] = {
         "CreateModel": {"ModelName": "m", "ExecutionRoleArn": ROLE},
         "CreateEndpointConfig": {
             "EndpointConfigName": "c",

@@ -17,9 +17,10 @@ def jobs(sagemaker: SageMakerService) -> SageMakerService:
     """Six jobs, job-0 the oldest."""
     for number in range(6):
         name = f"job-{number}"
-        document = {
+        arn = f"{PREFIX}:training-job/{name}"
+        document: dict[str, Any] = {
             "TrainingJobName": name,
-            "TrainingJobArn": f"{PREFIX}:training-job/{name}",
+            "TrainingJobArn": arn,
             "TrainingJobStatus": "Failed" if number == 3 else "Completed",
             "HyperParameters": {"k": str(number), "init_method": "random"},
             "EnableManagedSpotTraining": number % 2 == 0,
@@ -36,7 +37,7 @@ def jobs(sagemaker: SageMakerService) -> SageMakerService:
             "Internal": "is not shown",
         }
         sagemaker._store.put("training-job", name, document)
-        sagemaker._tags.start(document["TrainingJobArn"], [{"Key": "team", "Value": f"t{number}"}])
+        sagemaker._tags.start(arn, [{"Key": "team", "Value": f"t{number}"}])
     return sagemaker
 
 
