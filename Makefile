@@ -87,6 +87,7 @@ test-core: setup functions $(CLIENTS) ## The same without deep learning and torc
 soak: export SMP_KILLS ?= 50
 soak: export HYPOTHESIS_PROFILE ?= soak
 soak: export IAM_COMPARISONS ?= 2000
+soak: export SMP_CONSTRAINTS ?= 100000
 soak: setup functions ## Try what is left to chance for long: kills at any moment, generated inputs
 	@echo "soak: $(SMP_KILLS) kills, and the generated inputs of profile $(HYPOTHESIS_PROFILE)"
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart 0 \

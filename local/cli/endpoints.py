@@ -50,23 +50,26 @@ def newest(aws: Aws, group: str) -> str:
     """The ARN of the newest approved package of a group."""
     name = group if group.startswith(PREFIX) else f"{PREFIX}-{group}"
     try:
-        packages = aws.sagemaker.list_model_packages(
+        pages = aws.sagemaker.get_paginator("list_model_packages").paginate(
             ModelPackageGroupName=name,
             ModelApprovalStatus="Approved",
             SortBy="CreationTime",
             SortOrder="Descending",
-        )["ModelPackageSummaryList"]
+        )
+        # A page without an approved package is not the last one.
+        arns = (one["ModelPackageArn"] for page in pages for one in page["ModelPackageSummaryList"])
+        found = next(arns, None)
     except ClientError as error:
         raise PlatformError(
             "find the package", str(error), "Give a group of the environment file, or an ARN."
         ) from None
-    if not packages:
+    if found is None:
         raise PlatformError(
             "find the package",
-            f"The group {name} has no approved package.",
-            "Train and register one with: smp train docs/examples/digits.json",
+            f"The group {name} has no approved package, or there is no such group.",
+            "Name another, or register one with: smp train docs/examples/digits.json",
         )
-    return packages[0]["ModelPackageArn"]
+    return found
 
 
 def _short(endpoint: str) -> str:

@@ -85,7 +85,8 @@ serialization, api_models, wire_shapes
 bucket_regions
     `s3._location_constraint_error`, with `_constraint_region` and `_error`: buckets of one region.
 object_limits
-    `s3.handle_request`, with `_parse_bucket_key` and `_error`: S3's limits of keys and metadata.
+    `s3.handle_request`, with `_parse_bucket_key`, `_bucket_owner_account` and `_error`: S3's limits
+    of keys and metadata, owners that a request expects, and canned ACLs that buckets ignore.
 connections
     hypercorn's `asyncio.run.TCPServer` and `H11Protocol._check_protocol`: connections are bounded
     in number and time, and are of HTTP/1.1 or WebSockets.
@@ -113,8 +114,9 @@ forking, function_parent
 descriptions
     botocore's `JSONFileLoader.load_file`, for the memory of this process.
 log_events
-    `cloudwatch_logs._filter_log_events` and `_log_groups`: a search is kept to the streams that its
-    prefix names.
+    `cloudwatch_logs._filter_log_events`, `_describe_log_streams`, `_describe_log_groups`,
+    `_get_log_events`, `_resolve_log_group_name` and `_log_groups`: a search is kept to the streams
+    that its prefix names, and parameters that exclude one another are refused.
 step_functions
     `stepfunctions._execute_task`, `_invoke_resource`, `_invoke_with_callback`, `_call_lambda`
     and `_AWS_SDK_SERVICE_MAP`: tasks are evaluated under the machine's role, and a function

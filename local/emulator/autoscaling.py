@@ -16,6 +16,8 @@ from local.emulator import identity, scaling_targets, services
 from local.emulator.environment import ACCOUNT, REGION
 from local.emulator.services import Response
 from local.emulator.state_keeper import Keeper
+from local.sagemaker import validation
+from local.sagemaker.errors import ServiceError
 
 NAME = "application-autoscaling"
 _TARGET = "AnyScaleFrontendService"
@@ -239,6 +241,10 @@ def _answer(target: str, body: bytes) -> Response:
         )
         return _error("UnknownOperationException", message)
     backend, params = _loaded(), scaling_targets.parsed(body)
+    try:
+        validation.checked(operation, params, NAME)
+    except ServiceError as error:
+        return _error(error.code, error.message)
     try:
         if operation in _TAGGING:
             document = scaling_targets.tag(backend, operation, params)

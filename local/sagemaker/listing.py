@@ -3,10 +3,10 @@
 import base64
 import binascii
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from local.sagemaker.errors import invalid
+from local.sagemaker.errors import ServiceError, invalid
 
 DEFAULT_PAGE = 10
 _FILTERS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
@@ -24,12 +24,24 @@ def page(
     name: str,
     status: str = "",
     default_order: str = "Descending",
+    late: Collection[str] = (),
 ) -> tuple[list[Mapping[str, Any]], dict[str, str]]:
     """Select one page of a listing, and what to put into the answer so that the next is found.
 
-    `name` and `status` are the members that the filters and orders of these names look at.
+    Args:
+        documents: All that the listing is of.
+        params: The parameters of the request.
+        name: The member that NameContains, and SortBy Name, look at.
+        status: The member that StatusEquals, and SortBy Status, look at.
+        default_order: The SortOrder of a request that names none.
+        late: The filters that look at a page once it is cut: it can come out short, or empty,
+            while there is a next one.
+
+    Raises:
+        ServiceError: for a NextToken that is none of this listing.
     """
-    found = [document for document in documents if _wanted(document, params, name, status)]
+    early = {key: value for key, value in params.items() if key not in late}
+    found = [document for document in documents if _wanted(document, early, name, status)]
     sort_by = params.get("SortBy", "CreationTime")
     member = {"Name": name, "Status": status}.get(sort_by, sort_by)
 
@@ -44,9 +56,18 @@ def page(
     last = _last(params.get("NextToken"), params)
     if last is not None:
         found = [one for one in found if (order(one) < last if descending else order(one) > last)]
-    shown = found[: params.get("MaxResults", DEFAULT_PAGE)]
-    more = {"NextToken": _token(order(shown[-1]), params)} if len(shown) < len(found) else {}
-    return shown, more
+    cut = found[: params.get("MaxResults", DEFAULT_PAGE)]
+    more = {"NextToken": _token(order(cut[-1]), params)} if len(cut) < len(found) else {}
+    filters = {key: value for key, value in params.items() if key in late}
+    return [document for document in cut if _wanted(document, filters, name, status)], more
+
+
+def no_token() -> ServiceError:
+    """The refusal of a NextToken that no answer of the listing has had."""
+    return invalid(
+        "Invalid pagination token: the NextToken is not one of this listing. Take it from the "
+        "answer before, and keep every other parameter as it was."
+    )
 
 
 def summary(document: Mapping[str, Any], members: Iterable[str]) -> dict[str, Any]:
@@ -55,6 +76,9 @@ def summary(document: Mapping[str, Any], members: Iterable[str]) -> dict[str, An
 
 
 def _wanted(document: Mapping[str, Any], params: Mapping[str, Any], name: str, status: str) -> bool:
+    approval = params.get("ModelApprovalStatus")
+    if approval and document.get("ModelApprovalStatus") != approval:
+        return False
     if params.get("NameContains", "").lower() not in str(document.get(name, "")).lower():
         return False
     if "StatusEquals" in params and document.get(status) != params["StatusEquals"]:
@@ -96,8 +120,5 @@ def _last(token: str | None, params: Mapping[str, Any]) -> tuple[Any, str] | Non
     # By name or status a text, by time a number: what cannot be compared is no token of ours.
     comparable = isinstance(value, str) == (params.get("SortBy") in ("Name", "Status"))
     if not isinstance(arn, str) or question != _question(params) or not comparable:
-        raise invalid(
-            "The NextToken is not one of this listing. Take it from the answer before, "
-            "and keep every other parameter as it was."
-        )
+        raise no_token()
     return value, arn

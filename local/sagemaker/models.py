@@ -65,8 +65,8 @@ class Models:
         return {}
 
     def list(self, params: dict[str, Any]) -> dict[str, Any]:
-        """Answer ListModels."""
-        return self._models.page(params, "Models")
+        """Answer ListModels; as on AWS, a page is cut before its names are filtered."""
+        return self._models.page(params, "Models", late=("NameContains",))
 
     def get(self, name: str) -> Document:
         """Find a model.

@@ -4,8 +4,8 @@ import threading
 import time
 from typing import Any
 
-from local.sagemaker import listing
-from local.sagemaker.arns import Arns
+from local.sagemaker import listing, packages
+from local.sagemaker.arns import Arns, is_arn
 from local.sagemaker.errors import conflict, invalid
 from local.sagemaker.events import Events
 from local.sagemaker.resources import Resources, without_tags
@@ -70,12 +70,14 @@ class Registry:
         return {}
 
     def list_groups(self, params: dict[str, Any]) -> dict[str, Any]:
-        """Answer ListModelPackageGroups."""
+        """Answer ListModelPackageGroups; nothing is shared between the accounts of a platform."""
+        shared = params.get("CrossAccountFilterOption") == "CrossAccount"
         return self._groups.page(
             params,
             "ModelPackageGroupSummaryList",
             ("ModelPackageGroupDescription", "ModelPackageGroupStatus"),
             default_order="Ascending",
+            only=lambda group: not shared,
         )
 
     def create_package(self, params: dict[str, Any], caller: str) -> dict[str, Any]:
@@ -115,32 +117,10 @@ class Registry:
 
     def update_package(self, params: dict[str, Any], caller: str) -> dict[str, Any]:
         """Answer UpdateModelPackage."""
-        unsupported = [
-            name
-            for name in ("AdditionalInferenceSpecificationsToAdd", "ModelCard")
-            if name in params
-        ]
-        if unsupported:
-            raise invalid(
-                f"The local platform does not change {' or '.join(unsupported)} of a model package."
-            )
-        replaced = (
-            "ModelApprovalStatus",
-            "ApprovalDescription",
-            "InferenceSpecification",
-            "SourceUri",
-            "ModelLifeCycle",
-            "ModelPackageRegistrationType",
-        )
+        packages.check(params)
 
         def edit(document: Document) -> None:
-            document.update(listing.summary(params, replaced))
-            properties = document.get("CustomerMetadataProperties", {})
-            properties.update(params.get("CustomerMetadataProperties", {}))
-            for key in params.get("CustomerMetadataPropertiesToRemove", []):
-                properties.pop(key, None)
-            if properties:
-                document["CustomerMetadataProperties"] = properties
+            packages.change(document, params)
             document["LastModifiedTime"] = time.time()
             document["LastModifiedBy"] = _created_by(caller)
 
@@ -161,18 +141,19 @@ class Registry:
     def list_packages(self, params: dict[str, Any]) -> dict[str, Any]:
         """Answer ListModelPackages: of one group, or those that are in none."""
         group = params.get("ModelPackageGroupName")
-        packages = self._store.all(PACKAGE)
+        documents = self._store.all(PACKAGE)
         if group:
-            name = self._group(group)["ModelPackageGroupName"]
-            packages = [p for p in packages if p.get("ModelPackageGroupName") == name]
+            # A group that there is not has no packages: that is no error.
+            name = self._arns.name(GROUP, group)
+            documents = [d for d in documents if d.get("ModelPackageGroupName") == name]
         else:
             kind = params.get("ModelPackageType", "Unversioned")
             if kind != "Both":
                 versioned = kind == "Versioned"
-                packages = [p for p in packages if ("ModelPackageVersion" in p) == versioned]
-        status = params.get("ModelApprovalStatus")
-        packages = [p for p in packages if not status or p.get("ModelApprovalStatus") == status]
-        found, more = listing.page(packages, params, name="ModelPackageName")
+                documents = [d for d in documents if ("ModelPackageVersion" in d) == versioned]
+        found, more = listing.page(
+            documents, params, name="ModelPackageName", late=("ModelApprovalStatus",)
+        )
         members = (
             "ModelPackageGroupName",
             "ModelPackageVersion",
@@ -223,7 +204,12 @@ class Registry:
                 raise invalid(
                     f"The local platform does not validate model packages: leave {unsupported} out."
                 )
-        document: Document = without_tags(params)
+        packages.check(params)
+        document: Document = {
+            **self._sourced(params.get("SourceUri", "")),
+            **without_tags(params),
+        }
+        packages.check_specifications(document.get("AdditionalInferenceSpecifications", []))
         if group:
             stored = self._group(group)
             if "InferenceSpecification" not in params and "SourceUri" not in params:
@@ -244,6 +230,20 @@ class Registry:
             "ModelPackageStatus": "Completed",
             "ModelPackageStatusDetails": {"ValidationStatuses": [], "ImageScanStatuses": []},
         }
+
+    def _sourced(self, source: str) -> Document:
+        """What a package takes over from its source, where that is a package or a model."""
+        if is_arn(source) and self._arns.name(PACKAGE, source) is not None:
+            return packages.from_package(self.package(source))
+        name = self._arns.name("model", source) if is_arn(source) else None
+        if name is None:
+            return {}
+        model = self._store.get("model", name)
+        if model is None:
+            raise invalid(f'Could not find model "{source}".')
+        primary = model.get("PrimaryContainer")
+        containers = [*([primary] if primary else []), *model.get("Containers", [])]
+        return packages.from_model(containers, self.package)
 
     def _take_version(self, group: str) -> int:
         self._store.add(_SEQUENCE, group, {"last": 0})

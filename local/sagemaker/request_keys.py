@@ -142,6 +142,11 @@ def _package(arns: Arns, params: Params) -> Keys:
     }
 
 
+def _search(arns: Arns, params: Params) -> Keys:
+    conditions = [one for one in _list(params, "VisibilityConditions") if isinstance(one, Mapping)]
+    return {f"SearchVisibilityCondition/{one.get('Key')}": one.get("Value") for one in conditions}
+
+
 def _invocation(arns: Arns, params: Params) -> Keys:
     return {"TargetModel": params.get("TargetModel")}
 
@@ -154,6 +159,7 @@ _KEYS: Mapping[str, Callable[[Arns, Params], Keys]] = {
     "UpdateNotebookInstance": _updated_notebook,
     "CreateModelPackage": _package,
     "UpdateModelPackage": _package,
+    "Search": _search,
     "InvokeEndpoint": _invocation,
     "InvokeEndpointWithResponseStream": _invocation,
 }

@@ -1,7 +1,7 @@
 """What all kinds of resources have in common: a record under a name, an ARN, tags, a listing."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from local.sagemaker import listing
@@ -134,11 +134,13 @@ class Resources:
         members: Sequence[str] = (),
         *,
         default_order: str = "Descending",
+        late: Collection[str] = (),
         only: Callable[[Document], bool] = lambda document: True,
     ) -> dict[str, Any]:
         """Answer a List operation: under `answer`, name, ARN, creation and `members` of each.
 
-        `only` says which are listed at all, beside the filters that all listings have.
+        `only` says which are listed at all, beside the filters that all listings have; `late` are
+        the filters that are applied to a page once it is cut.
         """
         found, more = listing.page(
             [document for document in self.all() if only(document)],
@@ -146,6 +148,7 @@ class Resources:
             name=f"{self._noun}Name",
             status=f"{self._noun}Status",
             default_order=default_order,
+            late=late,
         )
         shown = (f"{self._noun}Name", f"{self._noun}Arn", "CreationTime", *members)
         return {answer: [listing.summary(document, shown) for document in found], **more}

@@ -1,27 +1,20 @@
 """S3 in the name of an execution role."""
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from local.sagemaker.roles import CALL_ERRORS, Role
+from local.sagemaker.s3_uris import parse
+
+__all__ = ["Body", "Storage", "arn", "local_path", "parse"]
 
 _MULTIPART = 64 * 1024 * 1024
 _CHUNK = 1 << 20
-
-
-def parse(uri: str) -> tuple[str, str]:
-    """Split an S3 URI into bucket and key.
-
-    Raises:
-        ValueError: when it is no URI of the form s3://BUCKET/KEY.
-    """
-    scheme, separator, rest = uri.partition("://")
-    bucket, _, key = rest.partition("/")
-    if scheme != "s3" or not separator or not bucket:
-        raise ValueError(f"{uri!r} is no S3 URI: write s3://BUCKET/KEY.")
-    return bucket, key
+# Of the file systems of hosts, here as on AWS.
+_NAME_BYTES = 255
 
 
 def arn(bucket: str, key: str = "") -> str:
@@ -39,6 +32,12 @@ def local_path(folder: Path, relative: str) -> Path:
     if any(part in ("", ".", "..") for part in parts) or "\0" in relative:
         raise ValueError(
             f"The key {relative!r} cannot become a file: its parts must not be empty, '.' or '..'."
+        )
+    longest = max(len(os.fsencode(part)) for part in parts)
+    if longest > _NAME_BYTES:
+        raise ValueError(
+            f"File name too long: a part of the key has {longest} bytes, and a file's name has "
+            f"at most {_NAME_BYTES}: {relative!r}."
         )
     return folder.joinpath(PurePosixPath(relative))
 

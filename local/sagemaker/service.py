@@ -8,7 +8,7 @@ from typing import Any
 
 from environments import retirement
 from local.confinement import Confinement, offered
-from local.sagemaker import errors, permissions, regions, validation, wire
+from local.sagemaker import errors, listing, permissions, regions, validation, wire
 from local.sagemaker.arns import Arns
 from local.sagemaker.containers import Containers
 from local.sagemaker.endpoints.endpoints import Endpoints
@@ -29,6 +29,7 @@ from local.sagemaker.processes import Processes
 from local.sagemaker.programs import Programs
 from local.sagemaker.quotas import Quotas
 from local.sagemaker.registry import Registry
+from local.sagemaker.search import Search
 from local.sagemaker.service_quotas import ServiceQuotas
 from local.sagemaker.store import Store
 from local.sagemaker.surroundings import Surroundings
@@ -104,7 +105,7 @@ class SageMakerService:
             self._store, self.quotas, self._arns, self.faults, self._workers
         )
         self._operations = _operations(
-            self.jobs, models, configs, self.endpoints, registry, tags
+            self.jobs, models, configs, self.endpoints, registry, tags, Search(self._store, tags)
         ) | _notebook_operations(self.notebooks, scripts, repositories)
 
     def start(self) -> None:
@@ -194,6 +195,7 @@ def _operations(
     endpoints: Endpoints,
     registry: Registry,
     tags: Tags,
+    search: Search,
 ) -> dict[str, Operation]:
     """Name every operation that is offered."""
     without_caller: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -225,7 +227,10 @@ def _operations(
         "ListTags": tags.list,
         "DeleteTags": tags.delete,
         # There are none, since none can be created here; a listing of none is the truth.
-        "ListMonitoringSchedules": lambda params: {"MonitoringScheduleSummaries": []},
+        "ListMonitoringSchedules": lambda params: {
+            "MonitoringScheduleSummaries": listing.page([], params, name="")[0]
+        },
+        "Search": search.search,
     }
     with_caller: dict[str, Operation] = {
         "CreateModelPackageGroup": registry.create_group,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from local.sagemaker.errors import invalid
+from local.sagemaker.listing import no_token
 from local.sagemaker.store import Store
 
 KIND = "tags"
@@ -41,7 +42,9 @@ class Tags:
         return {"Tags": _listed(_known(tags, params))}
 
     def list(self, params: dict[str, Any]) -> dict[str, Any]:
-        """Answer ListTags."""
+        """Answer ListTags; a resource has too few tags for a second page."""
+        if "NextToken" in params:
+            raise no_token()
         return {"Tags": _listed(_known(self._store.get(KIND, params["ResourceArn"]), params))}
 
     def delete(self, params: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import botocore.session
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 from botocore.validate import ParamValidator
 
+from local.sagemaker import s3_uris
 from local.sagemaker.errors import ServiceError, invalid, unknown_operation
 
 
@@ -125,8 +126,19 @@ def _violated(
     pattern = limits.get("pattern")
     if pattern and not _compiled(pattern).fullmatch(value):
         yield f"Member must satisfy regular expression pattern: {pattern}"
+    elif pattern and pattern.startswith(s3_uris.PATTERN) and (wrong := s3_uris.problem(value)):
+        yield f"Member must be an S3 URI: {wrong}"
 
 
+# What Java's regular expressions say and Python's do not.
+_JAVA = {
+    r"[\p{Print}]": "[ -~]",
+    r"\p{Print}": "[ -~]",
+    r"\p{ASCII}": r"[\x00-\x7f]",
+    r"\z": r"\Z",
+    # Characters beyond the first 65,536, which Java has as two of a pair.
+    r"\uD800\uDC00-\uDBFF\uDFFF": "\U00010000-\U0010ffff",
+}
 # Python's re knows no Unicode categories. Letters and digits are \w (which adds the underscore);
 # marks, symbols and punctuation are taken together, a little wider than AWS has them.
 _CATEGORIES = {
@@ -142,7 +154,7 @@ _CATEGORIES = {
 
 @functools.cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    for category, characters in _CATEGORIES.items():
+    for category, characters in (_JAVA | _CATEGORIES).items():
         pattern = pattern.replace(category, characters)
     # Two patterns of AWS's model end in a repeated `$`, which means nothing; re refuses it.
     pattern = re.sub(r"\$\{\d+,\d+\}$", "", pattern)

@@ -75,11 +75,11 @@ def left(platform: LocalPlatform, folder: str, word: str) -> list[str]:
     bucket = platform.parameter("storage/data-bucket")
     found = platform.client("s3").list_objects_v2(Bucket=bucket, Prefix=f"{PREFIX}{folder}/")
     objects = [one["Key"] for one in found.get("Contents", [])]
+    jobs = platform.client("sagemaker").get_paginator("list_training_jobs")
     running = [
         one["TrainingJobName"]
         for status in ("InProgress", "Stopping")
-        for one in platform.client("sagemaker").list_training_jobs(
-            NameContains=word, StatusEquals=status
-        )["TrainingJobSummaries"]
+        for page in jobs.paginate(NameContains=word, StatusEquals=status)
+        for one in page["TrainingJobSummaries"]
     ]
     return objects + running

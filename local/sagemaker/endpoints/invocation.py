@@ -1,12 +1,16 @@
 """InvokeEndpoint: from the caller's request to a model server and back."""
 
 import asyncio
+import functools
 import json
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, cast
 from urllib.parse import unquote
 
+from botocore.model import Shape, StructureShape
+
+from local.sagemaker import validation
 from local.sagemaker.endpoints.capture import Capture
 from local.sagemaker.endpoints.connections import (
     Connections,
@@ -89,12 +93,12 @@ class Invocations:
         try:
             name = _endpoint_name(method, path)
             given = {name.lower(): value for name, value in headers.items()}
-            self._check(given, body)
+            self._check(name, given, body)
             return await self._invoke(name, given, body, began)
         except _Refused as error:
             return _error(error)
 
-    def _check(self, headers: Mapping[str, str], body: bytes) -> None:
+    def _check(self, name: str, headers: Mapping[str, str], body: bytes) -> None:
         if len(body) > self._limits.payload:
             raise _Refused(413, "", f"HTTP content length exceeded {self._limits.payload} bytes.")
         custom = headers.get(_CUSTOM, "")
@@ -102,9 +106,15 @@ class Invocations:
             raise _invalid(
                 f"CustomAttributes must be at most {_CUSTOM_LIMIT} visible US-ASCII characters."
             )
-        for name in _NOT_OFFERED:
-            if headers.get(name):
-                raise _invalid(f"The endpoint takes no {_PASSED_ON[name]}: it has one container.")
+        for header in _NOT_OFFERED:
+            if headers.get(header):
+                raise _invalid(f"The endpoint takes no {_PASSED_ON[header]}: it has one container.")
+        shape, members = _members()
+        said = {member: headers[header] for header, member in members if headers.get(header)}
+        broken = [*validation.problems(shape, {"EndpointName": name, "Body": body, **said})]
+        if broken:
+            plural = "s" if len(broken) > 1 else ""
+            raise _invalid(f"{len(broken)} validation error{plural} detected: {'; '.join(broken)}")
 
     async def _invoke(
         self, name: str, headers: Mapping[str, str], body: bytes, began: float
@@ -218,6 +228,19 @@ class Invocations:
             OriginalMessage=text,
             LogStreamArn=server.log_stream_arn,
         )
+
+
+@functools.cache
+def _members() -> tuple[Shape, list[tuple[str, str]]]:
+    """AWS's description of an invocation, and the headers that say its members."""
+    operation = validation.operation_model("InvokeEndpoint", "sagemaker-runtime")
+    shape = cast(StructureShape, operation.input_shape)
+    headers = [
+        (str(member.serialization["name"]).lower(), name)
+        for name, member in shape.members.items()
+        if member.serialization.get("location") == "header"
+    ]
+    return shape, headers
 
 
 def _endpoint_name(method: str, path: str) -> str:

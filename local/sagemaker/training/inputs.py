@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,8 @@ from local.sagemaker.training.pipes import Pipe
 
 _AT_ONCE = 16
 _READ_ONLY = 0o444
+# What a file system says to a name that it cannot give.
+_UNNAMEABLE = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
 
 
 class InputError(Exception):
@@ -71,7 +74,7 @@ class Inputs:
                     folder.mkdir(parents=True)
                     items = self._listed(channel)
                     for number in self._order(channel, len(items)):
-                        wanted[s3.local_path(folder, items[number].relative)] = items[number]
+                        wanted[_place(folder, items[number])] = items[number]
             except (CallFailed, ValueError) as error:
                 raise InputError(f"Channel {channel.name}: {error}") from error
         self._download(wanted)
@@ -134,7 +137,12 @@ class Inputs:
 
         def fetch(entry: tuple[Path, Object]) -> None:
             path, item = entry
-            self._storage.download(item.bucket, item.key, path)
+            try:
+                self._storage.download(item.bucket, item.key, path)
+            except OSError as error:
+                if error.errno not in _UNNAMEABLE:
+                    raise
+                raise InputError(f"{error.strerror}: {item.uri}") from error
 
         try:
             if len(wanted) == 1:
@@ -145,3 +153,10 @@ class Inputs:
                         pass
         except CallFailed as error:
             raise InputError(str(error)) from error
+
+
+def _place(folder: Path, item: Object) -> Path:
+    try:
+        return s3.local_path(folder, item.relative)
+    except ValueError as error:
+        raise ValueError(f"{error} The object is {item.uri}.") from None

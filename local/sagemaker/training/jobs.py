@@ -118,7 +118,10 @@ class TrainingJobs:
         return self._jobs.get(params["TrainingJobName"])
 
     def list(self, params: dict[str, Any]) -> dict[str, Any]:
-        """Answer ListTrainingJobs."""
+        """Answer ListTrainingJobs; a page is cut, newest first, before status and name filter it.
+
+        https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListTrainingJobs.html
+        """
         if params.get("TrainingPlanArnEquals"):
             return {"TrainingJobSummaries": []}
         return self._jobs.page(
@@ -131,6 +134,9 @@ class TrainingJobs:
                 "SecondaryStatus",
                 "WarmPoolStatus",
             ),
+            # AWS documents it of the status; users have reported it of the name as well, with empty
+            # pages that have a NextToken.
+            late=("StatusEquals", "WarmPoolStatusEquals", "NameContains"),
         )
 
     def stop(self, params: dict[str, Any]) -> dict[str, Any]:

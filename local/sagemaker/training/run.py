@@ -154,7 +154,9 @@ class Run:
                 "its jobs is full; free some space and train again."
             )
         _log.error("training job %s", self._job["TrainingJobName"], exc_info=error)
-        return f"InternalServerError: {internal_reason(f'{type(error).__name__}: {error}')}"
+        # The folders of this machine are none of the job's owner.
+        words = error.strerror if isinstance(error, OSError) and error.strerror else error
+        return f"InternalServerError: {internal_reason(f'{type(error).__name__}: {words}')}"
 
     def _next_attempt(self) -> Attempt | None:
         """Wait for instances and train on them; None when the job is over before there are any."""

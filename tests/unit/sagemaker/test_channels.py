@@ -294,7 +294,7 @@ def test_an_augmented_manifest_gives_its_attributes_in_the_order_asked_for(
         ("[1]", "not a JSON object"),
         ('{"other": 1}', "has no attribute 'label'; it has: other"),
         ('{"label": 1, "image-ref": "http://x/y"}', "attribute 'image-ref' must be the S3 URI"),
-        ('{"label": 1, "image-ref": ["s3://a/b"]}', "attribute 'image-ref' must be the S3 URI"),
+        ('{"label": 1, "image-ref": ["s3://data/b"]}', "attribute 'image-ref' must be the S3 URI"),
         (
             '{"label": 1, "image-ref": "s3://bucket-alone"}',
             "attribute 'image-ref' must be the S3 URI",

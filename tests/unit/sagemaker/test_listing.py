@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from local.sagemaker.errors import ServiceError
 from local.sagemaker.service import SageMakerService
-from tests.unit.sagemaker.surroundings import train
+from tests.unit.sagemaker.surroundings import IMAGE, ROLE, train
 
+CONTAINER = {"PrimaryContainer": {"Image": IMAGE}}
 COUNT = 1000
 STATUSES = ("Completed", "Failed", "Stopped")
 
@@ -76,3 +78,44 @@ def test_what_is_created_and_deleted_between_two_pages_moves_no_other(
     )
     names = [job["TrainingJobName"] for job in second["TrainingJobSummaries"]]
     assert names == thousand[::-1][100:200]
+
+
+def test_a_page_of_jobs_is_cut_before_status_and_name_filter_it(
+    sagemaker: SageMakerService, thousand: list[str]
+) -> None:
+    asked = {"StatusEquals": "Completed", "MaxResults": 1}
+    newest = sagemaker.call("ListTrainingJobs", {**asked, "CreationTimeBefore": 1_700_000_002.5})
+    assert newest["TrainingJobSummaries"] == [] and newest["NextToken"]
+    pages = listed(sagemaker, **asked, CreationTimeBefore=1_700_000_002.5)
+    assert [len(page) for page in pages] == [0, 0, 1] * 3
+    named = sagemaker.call("ListTrainingJobs", {"NameContains": thousand[0], "MaxResults": 100})
+    assert named["TrainingJobSummaries"] == [] and named["NextToken"]
+    late = listed(sagemaker, CreationTimeAfter=1_700_000_333, MaxResults=1)
+    assert late == [[thousand[-1]]]
+
+
+@pytest.mark.parametrize(
+    ("operation", "params"),
+    [
+        ("ListTrainingJobs", {}),
+        ("ListModels", {}),
+        ("ListEndpoints", {}),
+        ("ListEndpointConfigs", {}),
+        ("ListModelPackageGroups", {}),
+        ("ListModelPackages", {}),
+        ("ListNotebookInstances", {}),
+        ("ListNotebookInstanceLifecycleConfigs", {}),
+        ("ListCodeRepositories", {}),
+        ("ListMonitoringSchedules", {}),
+        ("ListTags", {"ResourceArn": "arn:aws:sagemaker:us-east-1:000000000000:model/m"}),
+        ("Search", {"Resource": "Model"}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_token_that_no_answer_has_had_is_refused(
+    sagemaker: SageMakerService, operation: str, params: dict[str, Any]
+) -> None:
+    sagemaker.call("CreateModel", {"ModelName": "m", "ExecutionRoleArn": ROLE, **CONTAINER})
+    with pytest.raises(ServiceError, match="Invalid pagination token") as caught:
+        sagemaker.call(operation, {**params, "NextToken": "rubbish"})
+    assert caught.value.code == "ValidationException"

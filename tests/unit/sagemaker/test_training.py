@@ -175,6 +175,19 @@ def test_a_key_that_would_leave_the_folder_fails_the_job(
     assert not [*tmp_path.rglob("escape")]
 
 
+def test_an_object_whose_name_no_file_can_have_fails_the_job_by_its_name(
+    sagemaker: SageMakerService, bucket: S3Client, tmp_path: Path
+) -> None:
+    name = "\u30c7" * 86
+    bucket.put_object(Bucket=BUCKET, Key=f"train/{name}", Body=b"1,2")
+    job = train(sagemaker, "long")
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith("ClientError: Data download failed")
+    assert "258 bytes" in job["FailureReason"]
+    assert f"s3://{BUCKET}/train/{name}" in job["FailureReason"]
+    assert str(tmp_path) not in job["FailureReason"]
+
+
 def test_objects_that_clash_as_file_and_folder_fail_the_job(
     sagemaker: SageMakerService, bucket: S3Client
 ) -> None:
