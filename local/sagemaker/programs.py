@@ -18,6 +18,9 @@ from local.sagemaker.training.cluster import Place
 
 # Where the first host of a job waits for the others: algorithms.toolkit.peers.PORT.
 _MEETING = 9909
+_CONTAINER = "/opt/ml"
+# Where folders can be shown, each process has a /tmp of its own.
+_OWN_TEMPORARY = {"HOME": "/tmp", "TMPDIR": "/tmp"}  # noqa: S108
 _FREE_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
@@ -215,6 +218,7 @@ class ProcessProgram:
         self._image = image
         self._told = script.variables() if script else runtime.environment(algorithm)
         self._script = script is not None
+        self._shown = self._script and processes.shows(_CONTAINER)
 
     def pull(self, role: Role) -> None:
         """Ask whether the role may pull the image that the process stands for."""
@@ -230,7 +234,7 @@ class ProcessProgram:
     ) -> Process:
         """Run it in the host's folder."""
         environment = container.environment(
-            folder,
+            self._base(folder),
             job,
             place,
             region=self._aws.region,
@@ -259,10 +263,10 @@ class ProcessProgram:
     ) -> Process:
         """Run its model server."""
         own = container.common_environment(
-            folder, self._aws.region, self._aws.endpoint_url, credentials
+            self._base(folder), self._aws.region, self._aws.endpoint_url, credentials
         )
         place = {
-            "SAGEMAKER_BASE_DIR": str(folder),
+            "SAGEMAKER_BASE_DIR": str(self._base(folder)),
             # Nothing on this machine but the platform is to reach it.
             "SAGEMAKER_BIND_ADDRESS": "127.0.0.1",
             "SAGEMAKER_BIND_TO_PORT": str(port),
@@ -280,6 +284,10 @@ class ProcessProgram:
 
     def close(self) -> None:
         """Nothing is shared by the processes of several hosts."""
+
+    def _base(self, folder: Path) -> Path:
+        """Where the process sees its folder: a script expects to find it where containers do."""
+        return Path(_CONTAINER) if self._shown else folder
 
     def _passed(self, environment: Mapping[str, str]) -> Mapping[str, str]:
         """Give what the process is told of an Environment.
@@ -305,7 +313,7 @@ class ProcessProgram:
         temporary = folder / "tmp"
         return self._processes.start(
             self._runtime.command(action),
-            environment={**environment, **self._told},
+            environment={**environment, **self._told, **(_OWN_TEMPORARY if self._shown else {})},
             # Relative names must not mean what came out of S3.
             folder=temporary,
             rules=Rules(
@@ -316,6 +324,7 @@ class ProcessProgram:
                 connects=connects,
                 binds=binds,
                 only_tcp=True,
+                show={_CONTAINER: folder} if self._shown else {},
             ),
             on_line=on_line,
         )

@@ -17,10 +17,10 @@ class Bucket:
     def parameter(self, name: str) -> str:
         return name.partition("/")[2]
 
-    def put_object(self, *, Key: str, **_: Any) -> None:  # noqa: N803
+    def put_object(self, *, Key: str, **_: Any) -> None:
         self.keys.append(Key)
 
-    def list_objects_v2(self, *, Prefix: str, **_: Any) -> dict[str, int]:  # noqa: N803
+    def list_objects_v2(self, *, Prefix: str, **_: Any) -> dict[str, int]:
         return {"KeyCount": sum(key.startswith(Prefix) for key in self.keys)}
 
 

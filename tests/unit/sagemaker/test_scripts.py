@@ -38,11 +38,18 @@ PROGRAM = {"sagemaker_program": json.dumps("fit.py")}
 VARIABLE = {"SAGEMAKER_PROGRAM": "inference.py"}
 # Says what it may read and what it is told, as a file of its model.
 PROBE = """
-import json, os, pathlib, sys
+import json, os, pathlib, sys, tempfile
 
 def reads(path):
     try:
         return bool(pathlib.Path(path).read_bytes())
+    except OSError:
+        return False
+
+def writes(folder):
+    try:
+        (pathlib.Path(folder) / "written").write_text("")
+        return True
     except OSError:
         return False
 
@@ -53,7 +60,9 @@ def input_fn(body, content_type):
     return body
 
 def predict_fn(data, model):
-    return {"told": model, "own": os.environ.get("OWN"), "key": "AWS_ACCESS_KEY_ID" in os.environ}
+    key = "AWS_ACCESS_KEY_ID" in os.environ
+    written = [writes(tempfile.gettempdir()), writes(pathlib.Path(__file__).parent)]
+    return {"told": model, "own": os.environ.get("OWN"), "key": key, "written": written}
 
 if __name__ == "__main__":
     told = {
@@ -61,6 +70,9 @@ if __name__ == "__main__":
         "data": reads(os.path.join(os.environ["SM_CHANNEL_TRAIN"], "a.csv")),
         "key": "AWS_ACCESS_KEY_ID" in os.environ,
         "own": os.environ["OWN"],
+        "place": os.environ["SM_MODEL_DIR"],
+        "written": writes(os.environ["SM_OUTPUT_DIR"]) and writes(tempfile.gettempdir()),
+        "beside": writes("/opt"),
     }
     print("loss=0.25")
     (pathlib.Path(os.environ["SM_MODEL_DIR"]) / "told.json").write_text(json.dumps(told))
@@ -194,7 +206,12 @@ def test_a_script_trains_and_serves_confined_to_what_is_its_own(
         "data": True,
         "key": False,
         "own": "of the request",
+        "place": told["place"],
+        "written": True,
+        "beside": False,
     }
+    shown = Confinement(offered(), tmp_path).shows("/opt/ml")
+    assert (told["place"] == "/opt/ml/model") == shown
 
     bucket.put_object(
         Bucket=BUCKET,
@@ -217,4 +234,10 @@ def test_a_script_trains_and_serves_confined_to_what_is_its_own(
     found = settled(real)
     assert found["EndpointStatus"] == "InService", found
     status, _, answer = invoke(real, body=b"hello")
-    assert (status, answer) == (200, {"told": told, "own": "of the model", "key": False})
+    assert status == 200
+    assert answer == {
+        "told": told,
+        "own": "of the model",
+        "key": False,
+        "written": [True, not offered()],
+    }
