@@ -73,9 +73,13 @@ class Handler(Protocol):
 class Served(Protocol):
     """What a model server is for; a worker that does not share its process makes it anew."""
 
-    name: str
-    early: bool
-    """Whether it is loaded before there are workers, which then share its memory."""
+    @property
+    def name(self) -> str:
+        """What the log calls it."""
+
+    @property
+    def early(self) -> bool:
+        """Whether it is loaded before there are workers, which then share its memory."""
 
     def load(self) -> Model | Responder | Handler:
         """Read what answers.
@@ -125,10 +129,9 @@ class Server:
             self._accept = None
             self._slow = True
         else:
-            known = cast("Model | Responder", model)
             batch = environment.get("SAGEMAKER_BATCH", "").lower() == "true"
-            self._invoke = partial(invoke, known, batch=batch)
-            self._accept = default_accept(known, environment)
+            self._invoke = partial(invoke, model, batch=batch)
+            self._accept = default_accept(model, environment)
             self._slow = bool(getattr(model, "slow", False))
         self._key = environment.get(KEY_VARIABLE, "").encode()
         self._executor = ThreadPoolExecutor(max_workers=1)

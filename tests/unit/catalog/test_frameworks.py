@@ -1,7 +1,7 @@
 import pytest
 
-from algorithms.catalog import frameworks
-from algorithms.catalog.frameworks import other, resolve
+from algorithms.catalog import registry
+from algorithms.catalog.frameworks import FRAMEWORKS, other, resolve
 
 REGISTRY = "683313688378.dkr.ecr.us-east-1.amazonaws.com"
 DEEP = "763104351884.dkr.ecr.us-west-2.amazonaws.com"
@@ -63,5 +63,5 @@ def test_what_another_image_of_aws_has_is_named(uri: str, title: str) -> None:
 
 
 def test_every_framework_has_accounts_in_the_regions_of_aws() -> None:
-    for framework in frameworks.FRAMEWORKS:
-        assert len(frameworks.registry.regions(framework.registry)) >= 37
+    for framework in FRAMEWORKS:
+        assert len(registry.regions(framework.registry)) >= 37
