@@ -250,7 +250,9 @@ class Endpoint:
             raise
         except Exception as error:
             log.exception("The script cannot answer")
-            raise Refusal(500, f"{type(error).__name__}: {error}") from None
+            # Libraries in C++ add a stack with places of this machine; the log has it.
+            first = next(iter(str(error).strip().splitlines()), "")
+            raise Refusal(500, f"{type(error).__name__}: {first}") from None
         if isinstance(result, tuple):
             result, wanted = result[0], str(result[1])
         return 200, wanted, _sent(result)

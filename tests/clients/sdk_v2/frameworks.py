@@ -23,7 +23,7 @@ from together import told
 # Of y = 2 x + 1, and which of them are above 4.
 ROWS = "".join(f"{2 * x + 1},{x}\n" for x in range(40))
 SCIKIT_LEARN = """
-import argparse, json, os
+import argparse, os
 import joblib, numpy
 from sklearn.linear_model import LinearRegression
 
@@ -32,7 +32,7 @@ def model_fn(model_dir):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--fit-intercept", type=json.loads)
+    parser.add_argument("--fit-intercept", type=lambda text: text == "True")
     parser.add_argument("--train", default=os.environ["SM_CHANNEL_TRAIN"])
     parser.add_argument("--model-dir", default=os.environ["SM_MODEL_DIR"])
     given = parser.parse_args()
@@ -55,7 +55,7 @@ if __name__ == "__main__":
     parser.add_argument("--num_round", type=int)
     given = parser.parse_args()
     rows = numpy.loadtxt(os.path.join(os.environ["SM_CHANNEL_TRAIN"], "a.csv"), delimiter=",")
-    data = xgboost.DMatrix(rows[:, 1:], label=rows[:, 0])
+    data = xgboost.DMatrix(rows[:, [1, 1]], label=rows[:, 0])
     model = xgboost.train({"nthread": 1}, data, given.num_round)
     model.save_model(os.path.join(os.environ["SM_MODEL_DIR"], "model.json"))
 """
@@ -129,7 +129,7 @@ def xgboost(session: Session, role: str) -> dict[str, Any]:
         deserializer=JSONDeserializer(),
     )
     session.wait_for_endpoint(predictor.endpoint_name, poll=1)
-    answer = predictor.predict("5,0\n6,0")
+    answer = predictor.predict("5,5\n6,6")
     _delete(predictor)
     return {"answer": answer}
 
