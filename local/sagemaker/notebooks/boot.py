@@ -97,7 +97,7 @@ class Instance:
             log.close()
 
     def path(self) -> str:
-        """Where JupyterLab opens: in the default repository, or else at what explains the samples."""
+        """Where JupyterLab opens: in the default repository, or else at the samples' README."""
         repository = self._notebook.get("DefaultCodeRepository")
         if repository:
             return f"/lab/tree/{folder(repository)}"
