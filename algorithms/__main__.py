@@ -5,11 +5,15 @@ import sys
 
 
 def main() -> int:
-    """Run the algorithm that ALGORITHM_NAME names, as the platform asks."""
+    """Run what ALGORITHM_NAME, or SCRIPT_FRAMEWORK, names, as the platform asks."""
     command = sys.argv[1] if len(sys.argv) == 2 else ""
     if command not in {"train", "serve"}:
         print("usage: python -m algorithms train|serve", file=sys.stderr)
         return 2
+
+    script = os.environ.get("SCRIPT_FRAMEWORK")
+    if script:
+        return _run_script(command, script)
 
     from algorithms.toolkit import available
 
@@ -33,6 +37,20 @@ def main() -> int:
     from algorithms.toolkit.serving import run as serve
 
     return serve(name)
+
+
+def _run_script(command: str, name: str) -> int:
+    from algorithms.scripts import framework
+
+    if command == "train":
+        from algorithms.scripts.training import run
+
+        return run(framework(name))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+    from algorithms.scripts.serving import run as serve
+
+    return serve(framework(name))
 
 
 if __name__ == "__main__":

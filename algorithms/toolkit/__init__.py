@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-_NOT_ALGORITHMS = {"__init__", "__main__", "catalog", "toolkit"}
+_NOT_ALGORITHMS = {"__init__", "__main__", "catalog", "scripts", "toolkit"}
 
 
 def available() -> tuple[str, ...]:

@@ -302,6 +302,9 @@ class _Budget:
 
 def _write(content: Content, member: Member, folder: Path, budget: _Budget) -> None:
     budget.count(member)
+    if member.kind == "folder" and not member.name.strip("/"):
+        # The folder itself, as the SageMaker Python SDK names it in what it packs again.
+        return
     name = checked_path(member.name)
     if member.kind == "link":
         raise ArchiveError(

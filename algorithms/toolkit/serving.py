@@ -11,11 +11,12 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from algorithms.toolkit import content
 from algorithms.toolkit.algorithm import Model, Responder, module
@@ -56,6 +57,51 @@ def payload_limit(environment: Mapping[str, str]) -> int:
     return megabytes * 1024 * 1024
 
 
+class Handler(Protocol):
+    """Answers invocations by itself, whatever their content types."""
+
+    def invoke(
+        self, body: bytes, content_type: str | None, accept: str | None
+    ) -> tuple[int, str, bytes]:
+        """The status, content type and body that answer an invocation.
+
+        Raises:
+            Refusal: for a request that cannot be answered.
+        """
+
+
+class Served(Protocol):
+    """What a model server is for; a worker that does not share its process makes it anew."""
+
+    @property
+    def name(self) -> str:
+        """What the log calls it."""
+
+    @property
+    def early(self) -> bool:
+        """Whether it is loaded before there are workers, which then share its memory."""
+
+    def load(self) -> Model | Responder | Handler:
+        """Read what answers.
+
+        Raises:
+            AlgorithmError, CustomerError, FormatError, OSError, ValueError: It cannot be had.
+        """
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """The artifact of an algorithm, in its model folder."""
+
+    name: str
+    folder: Path
+    early: bool = True
+
+    def load(self) -> Model | Responder:
+        """Read the artifact, by the algorithm's own module."""
+        return module(self.name).load(self.folder)
+
+
 def default_accept(model: Model | Responder, environment: Mapping[str, str]) -> str | None:
     """What requests that name no form of answer get, where the model's owner has set it.
 
@@ -76,11 +122,17 @@ def default_accept(model: Model | Responder, environment: Mapping[str, str]) -> 
 class Server:
     """An application for Granian, around one model."""
 
-    def __init__(self, model: Model | Responder, environment: Mapping[str, str]) -> None:
-        self._model = model
+    def __init__(self, model: Model | Responder | Handler, environment: Mapping[str, str]) -> None:
         self._limit = payload_limit(environment)
-        self._batch = environment.get("SAGEMAKER_BATCH", "").lower() == "true"
-        self._accept = default_accept(model, environment)
+        if hasattr(model, "invoke"):
+            self._invoke: Callable[..., tuple[int, str, bytes]] = cast("Handler", model).invoke
+            self._accept = None
+            self._slow = True
+        else:
+            batch = environment.get("SAGEMAKER_BATCH", "").lower() == "true"
+            self._invoke = partial(invoke, model, batch=batch)
+            self._accept = default_accept(model, environment)
+            self._slow = bool(getattr(model, "slow", False))
         self._key = environment.get(KEY_VARIABLE, "").encode()
         self._executor = ThreadPoolExecutor(max_workers=1)
 
@@ -111,14 +163,12 @@ class Server:
             body = await self._body(scope, protocol)
             headers = scope.headers
             work = partial(
-                invoke,
-                self._model,
+                self._invoke,
                 body,
                 headers.get("content-type"),
                 self._accepted(headers.get("accept")),
-                batch=self._batch,
             )
-            if len(body) <= INLINE_BYTES and not getattr(self._model, "slow", False):
+            if len(body) <= INLINE_BYTES and not self._slow:
                 return work()
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)
         if path == "/ping":
@@ -179,20 +229,28 @@ def _require(method: str, allowed: str, path: str) -> None:
         raise Refusal(405, f"{method} is not allowed on {path}; {allowed} is")
 
 
-_loaded: dict[str, Model | Responder] = {}
+_loaded: dict[str, Model | Responder | Handler] = {}
 
 
-def _model(name: str, folder: Path) -> Model | Responder:
-    if name not in _loaded:
-        _loaded[name] = module(name).load(folder)
-    return _loaded[name]
+def _model(served: Served) -> Model | Responder | Handler:
+    if served.name not in _loaded:
+        _loaded[served.name] = served.load()
+    return _loaded[served.name]
 
 
-def _application(name: str, folder: Path) -> Server:
+def _application(served: Served) -> Server:
     """The application of one worker process."""
     _end_with_parent()
-    # Forked workers find the model that their parent loaded; others load it here.
-    return Server(_model(name, folder), os.environ)
+    # Forked workers find what their parent loaded; others load it here.
+    try:
+        return Server(_model(served), os.environ)
+    except Exception as error:
+        if served.early:
+            raise
+        # Nobody starts the server for a worker that will never answer: it ends with its reason.
+        _tell_unable(error)
+        os.kill(os.getppid(), signal.SIGUSR1)
+        raise
 
 
 def _stop_workers_from_their_first_instruction() -> None:
@@ -229,26 +287,38 @@ def _end_with_parent() -> None:
 
 
 def run(name: str) -> int:
-    """Load the model, then serve it until SIGTERM; return the exit code."""
+    """Load the model of an algorithm, then serve it until SIGTERM; return the exit code."""
+    return serve(Artifact(name, base_folder() / "model"))
+
+
+def serve(served: Served, variable: str = "MODEL_SERVER_WORKERS") -> int:
+    """Serve until SIGTERM; return the exit code.
+
+    Args:
+        served: what answers.
+        variable: the variable that says how many workers there are; as many as cores without it.
+    """
     start_log()
     log.info("Docker entrypoint called with argument(s): serve")
-    folder = base_folder() / "model"
     address = os.environ.get("SAGEMAKER_BIND_ADDRESS", "0.0.0.0")  # noqa: S104 the platform reaches a container from outside
     try:
         port = int(os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080"))
-        workers = int(os.environ.get("MODEL_SERVER_WORKERS") or os.cpu_count() or 1)
-        default_accept(_model(name, folder), os.environ)
+        workers = int(os.environ.get(variable) or os.cpu_count() or 1)
+        if served.early:
+            Server(_model(served), os.environ)
         _refuse_taken(address, port)
     except (AlgorithmError, CustomerError, FormatError, OSError, ValueError) as error:
-        log.error("Unable to start the model server: %s", error)  # noqa: TRY400 one sentence, no traceback
+        _tell_unable(error)
         return 1
 
     from granian.constants import HTTPModes, Interfaces
     from granian.server import Server as Granian
 
     _stop_workers_from_their_first_instruction()
+    # A worker that cannot load what it serves says so by this signal.
+    signal.signal(signal.SIGUSR1, lambda *_: os._exit(1))
     granian: Any = Granian(
-        f"algorithms.{name}",
+        f"algorithms.{served.name}",
         address=address,
         port=port,
         interface=Interfaces.RSGI,
@@ -259,9 +329,13 @@ def run(name: str) -> int:
         respawn_failed_workers=True,
         workers_kill_timeout=25,
     )
-    log.info("Serving %s on port %d with %d workers", name, port, workers)
-    granian.serve(target_loader=partial(_application, name, folder), wrap_loader=False)
+    log.info("Serving %s on port %d with %d workers", served.name, port, workers)
+    granian.serve(target_loader=partial(_application, served), wrap_loader=False)
     return 0
+
+
+def _tell_unable(error: Exception) -> None:
+    log.error("Unable to start the model server: %s", error)
 
 
 def _refuse_taken(address: str, port: int) -> None:

@@ -117,11 +117,10 @@ def upload(aws: Aws, parts: Digits, steps: Progress) -> tuple[dict[str, Any], li
     uris = []
     with _step(steps, "upload the data", "See whether the stacks are deployed: smp status"):
         bucket = aws.parameter("storage/data-bucket")
-        for channel, text in (("train", parts.train), ("validation", parts.validation)):
-            key = f"digits/{channel}/digits.csv"
-            aws.s3.put_object(Bucket=bucket, Key=key, Body=text.encode(), ContentType="text/csv")
-            request["channels"][channel]["s3_uri"] = f"s3://{bucket}/digits/{channel}/"
-            uris.append(f"s3://{bucket}/{key}")
+        for channel, key in digits.bring(aws, parts).items():
+            uri = f"s3://{bucket}/{key}"
+            request["channels"][channel]["s3_uri"] = f"{uri.rpartition('/')[0]}/"
+            uris.append(uri)
     return request, uris
 
 

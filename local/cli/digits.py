@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from local.cli.aws import Aws
+
+_PREFIX = "digits/"
 SEED = 7
 HELD_OUT = 360
 VALIDATION = 287
@@ -41,6 +44,25 @@ def load() -> Digits:
         held_out=held_out,
         labels=held_out_labels,
     )
+
+
+def bring(aws: Aws, parts: Digits) -> dict[str, str]:
+    """Put the data for training into the data bucket; the key of each channel's object."""
+    bucket = aws.parameter("storage/data-bucket")
+    keys = {}
+    for channel, text in (("train", parts.train), ("validation", parts.validation)):
+        keys[channel] = f"{_PREFIX}{channel}/digits.csv"
+        aws.s3.put_object(
+            Bucket=bucket, Key=keys[channel], Body=text.encode(), ContentType="text/csv"
+        )
+    return keys
+
+
+def bring_missing(aws: Aws) -> None:
+    """Put the data for training into the data bucket, unless something of it is there."""
+    bucket = aws.parameter("storage/data-bucket")
+    if not aws.s3.list_objects_v2(Bucket=bucket, Prefix=_PREFIX, MaxKeys=1)["KeyCount"]:
+        bring(aws, load())
 
 
 def _csv(labels: Sequence[int], rows: Sequence[str]) -> str:

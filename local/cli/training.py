@@ -10,14 +10,16 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from local.cli import reading, workflow
+from local.cli import digits, reading, workflow
 from local.cli import source as code
 from local.cli.aws import Aws
 from local.cli.console import Steps, err
 from local.platform.errors import PlatformError
+from local.platform.home import CHECKOUT
 
 # A request of a state machine is shorter still.
 _LONGEST = 1 << 20
+_EXAMPLES = CHECKOUT / "docs" / "examples"
 
 
 def train(
@@ -38,6 +40,9 @@ def train(
 ) -> None:
     """Train, register and deploy what a job request says."""
     aws = Aws()
+    if request.absolute().parent == _EXAMPLES:
+        # What is shipped runs as it is, on a platform that is just up, too.
+        digits.bring_missing(aws)
     execution = workflow.start(aws, with_origin(aws, read(aws, request), request, source))
     if not wait:
         typer.echo(execution)

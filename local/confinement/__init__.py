@@ -14,7 +14,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,8 @@ class Rules:
         binds: TCP ports that it may listen on; None for all.
         only_tcp: whether it gets no sockets but those of TCP.
         terminals: whether it may open terminals.
+        show: by absolute path, folders of the rules that are seen there, too, as containers have
+            them; see `Confinement.shows`.
     """
 
     temporary: Path
@@ -122,6 +124,7 @@ class Rules:
     binds: Sequence[int | tuple[int, int]] | None = None
     only_tcp: bool = False
     terminals: bool = False
+    show: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,13 @@ class Confinement:
         self._protected = protected.resolve()
         self._reads = reads
         self._writes = writes
+
+    def shows(self, place: str) -> bool:
+        """Whether a folder can be shown at a path: in namespaces, where the system has the root.
+
+        What lies at the very top of the file system cannot be covered by a folder that has it all.
+        """
+        return self.offer.namespaces and Path(*Path(place).parts[:2]).is_dir()
 
     @contextmanager
     def launch(
@@ -200,6 +210,7 @@ class Confinement:
             "bind": _ports(rules.binds),
             "only_tcp": rules.only_tcp,
             "terminals": rules.terminals,
+            "show": {place: str(path) for place, path in rules.show.items() if self.shows(place)},
         }
 
     @functools.cached_property

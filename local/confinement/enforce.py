@@ -5,7 +5,8 @@ name) and by the process that functions are forked from. It imports little, sinc
 is started waits for it: of JSON alone the import takes as long as all else. What it does, in this
 order, each where the request says that the system offers it:
 
-    user and mount namespaces   a /tmp, /dev/shm and /run of its own; folders that are hidden
+    user and mount namespaces   a /tmp, /dev/shm and /run of its own; folders that are hidden, and
+                                folders that are shown at a second place, as /opt/ml
     seccomp                     no sockets but those of TCP
     Landlock                    files, processes of others, TCP ports, abstract sockets, signals
     capabilities                none is left, also for root
@@ -228,6 +229,10 @@ def _enter_namespaces(request: dict[str, Any]) -> None:
             if os.path.exists(real) and any(_inside(real, place) for place in ("/tmp", *hidden)):
                 kept[real] = os.open(real, os.O_PATH | os.O_CLOEXEC), name == "read"
     own = os.open(request["temporary"], os.O_PATH | os.O_CLOEXEC)
+    shown = [
+        (place, os.open(path, os.O_PATH | os.O_CLOEXEC), _is_written(request, path))
+        for place, path in request.get("show", {}).items()
+    ]
     for place in hidden:
         _mount("tmpfs", place, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=1777")
     _mount(f"/proc/self/fd/{own}", "/tmp", None, _MS_BIND | _MS_REC)
@@ -236,10 +241,43 @@ def _enter_namespaces(request: dict[str, Any]) -> None:
     for path, (descriptor, read_only) in sorted(kept.items()):
         _come_back(path, descriptor, read_only=read_only)
         os.close(descriptor)
+    for place, descriptor, written in shown:
+        _make_place(place)
+        _come_back(place, descriptor, read_only=not written)
+        os.close(descriptor)
     if request.get("terminals"):
         _mount("devpts", "/dev/pts", "devpts", 0, "newinstance,ptmxmode=0666,mode=0620")
         if not os.path.islink("/dev/ptmx"):
             _mount("/dev/pts/ptmx", "/dev/ptmx", None, _MS_BIND)
+
+
+def _is_written(request: dict[str, Any], path: str) -> bool:
+    return any(_inside(path, place) for place in request.get("write", ()))
+
+
+def _make_place(place: str) -> None:
+    """Have a folder at a path, without writing into a folder of the system.
+
+    The nearest folder above it that exists is covered by one that holds the same, and the place.
+    """
+    if os.path.isdir(place):
+        return
+    above = os.path.dirname(place)
+    while not os.path.isdir(above):
+        above = os.path.dirname(above)
+    held = {
+        name: os.open(os.path.join(above, name), os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        for name in os.listdir(above)
+    }
+    _mount("tmpfs", above, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=755")
+    for name, descriptor in held.items():
+        path, mode = os.path.join(above, name), os.fstat(descriptor).st_mode
+        if stat.S_ISLNK(mode):
+            os.symlink(os.readlink("", dir_fd=descriptor), path)
+        elif stat.S_ISDIR(mode) or stat.S_ISREG(mode):
+            _come_back(path, descriptor, read_only=False)
+        os.close(descriptor)
+    os.makedirs(place)
 
 
 def _come_back(path: str, descriptor: int, *, read_only: bool) -> None:

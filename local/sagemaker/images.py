@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from local.sagemaker import scripts
 from local.sagemaker.errors import invalid
 
 
@@ -103,6 +104,8 @@ def runnable(runtime: Runtime, image: str) -> str:
     available = runtime.available()
     if algorithm in available and algorithm is not None:
         return algorithm
+    if refusal := scripts.refusal(image):
+        raise invalid(f"The local platform cannot run the image {image}: {refusal}.")
     found = f"is the algorithm {algorithm}" if algorithm else "is no image of a built-in algorithm"
     raise invalid(
         f"The local platform cannot run the image {image}: it {found}. "

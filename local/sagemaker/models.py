@@ -122,7 +122,7 @@ class Models:
                 "with CompressionType Gzip."
             )
         container = self.container(params)
-        self._programs.algorithm(container.get("Image", ""))
+        self._programs.check_serving(container.get("Image", ""), container.get("Environment", {}))
 
 
 class EndpointConfigs:

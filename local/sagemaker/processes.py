@@ -63,6 +63,10 @@ class Processes:
         self._store = store
         self._confinement = confinement
 
+    def shows(self, place: str) -> bool:
+        """Whether a process can see a folder of its rules at another path, too."""
+        return self._confinement.shows(place)
+
     def start(
         self,
         command: Sequence[str],

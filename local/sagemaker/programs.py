@@ -6,7 +6,9 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from local.confinement import Rules
+from local.sagemaker import scripts
 from local.sagemaker.containers import Containers
+from local.sagemaker.errors import ServiceError, invalid
 from local.sagemaker.images import Runtime, is_own, runnable
 from local.sagemaker.ports import Aws, Credentials
 from local.sagemaker.processes import Process, Processes, Running
@@ -16,6 +18,9 @@ from local.sagemaker.training.cluster import Place
 
 # Where the first host of a job waits for the others: algorithms.toolkit.peers.PORT.
 _MEETING = 9909
+_CONTAINER = "/opt/ml"
+# Where folders can be shown, each process has a /tmp of its own.
+_OWN_TEMPORARY = {"HOME": "/tmp", "TMPDIR": "/tmp"}  # noqa: S108
 _FREE_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
@@ -82,16 +87,65 @@ class Programs:
         self._processes = processes
         self._containers = containers
 
-    def algorithm(self, image: str) -> str:
-        """Name the algorithm that runs in place of an image; empty when its container runs.
+    def check_training(self, params: Mapping[str, Any]) -> str:
+        """Name the algorithm that a training job runs; empty for a script or a container.
 
         Raises:
             ServiceError: when the image cannot run here, saying what can.
         """
+        image = params["AlgorithmSpecification"]["TrainingImage"]
+        if self._script(image, lambda: scripts.of_training(image, params)):
+            return ""
+        algorithm = self._algorithm(image)
+        if algorithm:
+            settings, environment = params.get("HyperParameters", {}), params.get("Environment", {})
+            scripts.refuse_ignored(image, algorithm, settings, environment)
+        return algorithm
+
+    def check_serving(self, image: str, environment: Mapping[str, str]) -> None:
+        """Check that a model's image can run here.
+
+        Raises:
+            ServiceError: when it cannot, saying what can.
+        """
+        if self._script(image, lambda: scripts.of_serving(image, environment)):
+            return
+        if algorithm := self._algorithm(image):
+            scripts.refuse_ignored(image, algorithm, {}, environment)
+
+    def runs_script(self, params: Mapping[str, Any]) -> bool:
+        """Whether a training job runs a script as a process."""
+        image = params["AlgorithmSpecification"]["TrainingImage"]
+        return self._script(image, lambda: scripts.of_training(image, params)) is not None
+
+    def _script(
+        self, image: str, script: Callable[[], scripts.Script | None]
+    ) -> scripts.Script | None:
+        """The script that runs as a process; Docker goes first where it has the very image."""
+        if self._runtime.resolve(image) is None and self._in_docker(image):
+            return None
+        return script()
+
+    def _in_docker(self, image: str) -> bool:
+        if self._containers is None:
+            return False
+        try:
+            self._containers.check(image)
+        except ServiceError:
+            return False
+        return True
+
+    def _algorithm(self, image: str) -> str:
+        """Name the algorithm that runs in place of an image; empty when its container runs."""
         found = self._runtime.resolve(image)
         if self._containers is None or found in self._runtime.available():
             return runnable(self._runtime, image)
-        self._containers.check(image)
+        try:
+            self._containers.check(image)
+        except ServiceError as error:
+            if refusal := scripts.refusal(image):
+                raise invalid(f"The image {image} cannot run here: {refusal}. {error}") from error
+            raise
         return ""
 
     def is_own(self, image: str) -> bool:
@@ -109,40 +163,52 @@ class Programs:
     def training(self, job: Mapping[str, Any], hosts: int) -> Program:
         """Give the program of a training job."""
         specification = job["AlgorithmSpecification"]
+        image = specification["TrainingImage"]
         return self._program(
-            specification["TrainingImage"],
+            image,
+            self._script(image, lambda: scripts.of_training(image, job)),
             isolated=job.get("EnableNetworkIsolation", False),
             hosts=hosts,
             entrypoint=specification.get("ContainerEntrypoint", ()),
             arguments=specification.get("ContainerArguments", ()),
         )
 
-    def serving(self, image: str, *, isolated: bool) -> Program:
+    def serving(self, image: str, environment: Mapping[str, str], *, isolated: bool) -> Program:
         """Give the program of an endpoint's variant."""
-        return self._program(image, isolated=isolated)
+        script = self._script(image, lambda: scripts.of_serving(image, environment))
+        return self._program(image, script, isolated=isolated)
 
     def _program(
         self,
         image: str,
+        script: scripts.Script | None,
         *,
         isolated: bool,
         hosts: int = 1,
         entrypoint: Sequence[str] = (),
         arguments: Sequence[str] = (),
     ) -> Program:
-        algorithm = self.algorithm(image)
-        if algorithm or self._containers is None:
-            return ProcessProgram(self._aws, self._runtime, self._processes, image, algorithm)
+        algorithm = "" if script else self._algorithm(image)
+        if script or algorithm or self._containers is None:
+            return ProcessProgram(
+                self._aws, self._runtime, self._processes, image, algorithm, script
+            )
         return self._containers.program(
             image, isolated=isolated, hosts=hosts, entrypoint=entrypoint, arguments=arguments
         )
 
 
 class ProcessProgram:
-    """An algorithm of this project in the place of its image."""
+    """An algorithm of this project, or a script, in the place of an image of AWS's."""
 
     def __init__(
-        self, aws: Aws, runtime: Runtime, processes: Processes, image: str, algorithm: str
+        self,
+        aws: Aws,
+        runtime: Runtime,
+        processes: Processes,
+        image: str,
+        algorithm: str,
+        script: scripts.Script | None = None,
     ) -> None:
         self.interface = container.loopback()
         self.keyed = True
@@ -150,10 +216,12 @@ class ProcessProgram:
         self._runtime = runtime
         self._processes = processes
         self._image = image
-        self._algorithm = algorithm
+        self._told = script.variables() if script else runtime.environment(algorithm)
+        self._script = script is not None
+        self._shown = self._script and processes.shows(_CONTAINER)
 
     def pull(self, role: Role) -> None:
-        """Ask whether the role may pull the image that the algorithm stands for."""
+        """Ask whether the role may pull the image that the process stands for."""
         role.pull(self._image)
 
     def train(
@@ -164,14 +232,15 @@ class ProcessProgram:
         credentials: Credentials | None,
         on_line: Callable[[str], None],
     ) -> Process:
-        """Run the algorithm in the host's folder."""
+        """Run it in the host's folder."""
         environment = container.environment(
-            folder,
+            self._base(folder),
             job,
             place,
             region=self._aws.region,
             endpoint_url=self._aws.endpoint_url,
             credentials=credentials,
+            asked=self._passed(job.get("Environment", {})),
         )
         return self._start(
             "train",
@@ -192,12 +261,12 @@ class ProcessProgram:
         on_line: Callable[[str], None],
         key: str,
     ) -> Process:
-        """Run the algorithm's model server."""
+        """Run its model server."""
         own = container.common_environment(
-            folder, self._aws.region, self._aws.endpoint_url, credentials
+            self._base(folder), self._aws.region, self._aws.endpoint_url, credentials
         )
         place = {
-            "SAGEMAKER_BASE_DIR": str(folder),
+            "SAGEMAKER_BASE_DIR": str(self._base(folder)),
             # Nothing on this machine but the platform is to reach it.
             "SAGEMAKER_BIND_ADDRESS": "127.0.0.1",
             "SAGEMAKER_BIND_TO_PORT": str(port),
@@ -206,7 +275,7 @@ class ProcessProgram:
         return self._start(
             "serve",
             folder,
-            {**variables.passed(environment), **own, **place},
+            {**self._passed(environment), **own, **place},
             on_line,
             asked=environment,
             connects=self._platform(credentials),
@@ -215,6 +284,18 @@ class ProcessProgram:
 
     def close(self) -> None:
         """Nothing is shared by the processes of several hosts."""
+
+    def _base(self, folder: Path) -> Path:
+        """Where the process sees its folder: a script expects to find it where containers do."""
+        return Path(_CONTAINER) if self._shown else folder
+
+    def _passed(self, environment: Mapping[str, str]) -> Mapping[str, str]:
+        """Give what the process is told of an Environment.
+
+        A script gets all, as in a container: it could set each by itself. All that starts it is
+        confined before it reads one, and the platform's own go before them.
+        """
+        return environment if self._script else variables.passed(environment)
 
     def _start(
         self,
@@ -227,12 +308,12 @@ class ProcessProgram:
         connects: Sequence[int | tuple[int, int]],
         binds: Sequence[int],
     ) -> Process:
-        if told := variables.note(asked):
+        if not self._script and (told := variables.note(asked)):
             on_line(told)
         temporary = folder / "tmp"
         return self._processes.start(
             self._runtime.command(action),
-            environment={**environment, **self._runtime.environment(self._algorithm)},
+            environment={**environment, **self._told, **(_OWN_TEMPORARY if self._shown else {})},
             # Relative names must not mean what came out of S3.
             folder=temporary,
             rules=Rules(
@@ -243,6 +324,7 @@ class ProcessProgram:
                 connects=connects,
                 binds=binds,
                 only_tcp=True,
+                show={_CONTAINER: folder} if self._shown else {},
             ),
             on_line=on_line,
         )

@@ -144,6 +144,14 @@ def test_train_prints_what_the_workflow_gives_out(
     assert json.loads(result.stdout)["endpoint"] == "sagemaker-platform-local-digits"
 
 
+def test_the_shipped_request_of_kmeans_runs_as_it_is(
+    platform: LocalPlatform, runs: list[dict[str, Any]]
+) -> None:
+    result = platform.smp("train", "docs/examples/kmeans.json")
+    assert result.returncode == 0, result.stderr
+    assert "train:msd" in result.stderr
+
+
 def main_job(platform: LocalPlatform, **changes: Any) -> dict[str, Any]:
     """Run the demo's request with changes to its end."""
     from local.cli import digits

@@ -1,5 +1,6 @@
 """The SageMaker Python SDK, version 2, unchanged."""
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,32 @@ def test_xgboost_runs_in_the_generic_estimator_with_metrics_and_tags(found: Any)
     assert found["xgboost"]["right"] >= 0.95
     assert "train:mlogloss" in found["xgboost"]["metrics"]
     assert {"Key": "team", "Value": "clients"} in found["xgboost"]["tags"]
+
+
+@pytest.fixture(scope="module")
+def scripts(
+    platform: LocalPlatform, scientist_role: str, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
+    folder = tmp_path_factory.mktemp("frameworks")
+    names = ["scikit-learn", "xgboost"]
+    names += ["pytorch"] if importlib.util.find_spec("torch") else []
+    return clients.answer(platform, "sdk_v2/frameworks.py", folder, scientist_role, *names)
+
+
+def test_a_script_of_scikit_learn_trains_with_its_metric_and_answers(scripts: Any) -> None:
+    found = scripts["scikit-learn"]
+    assert found["answer"] == pytest.approx([11, 13])
+    assert found["metrics"] == {"intercept": 1.0}
+
+
+def test_a_script_of_xgboost_trains_and_answers(scripts: Any) -> None:
+    assert scripts["xgboost"]["answer"] == pytest.approx([11, 13], abs=0.5)
+
+
+def test_a_script_of_pytorch_trains_without_a_network_and_answers(scripts: Any) -> None:
+    if "pytorch" not in scripts:
+        pytest.skip("torch is not installed: make deep")
+    assert scripts["pytorch"]["answer"] == [[pytest.approx(11)], [pytest.approx(13)]]
 
 
 def test_a_script_runs_in_an_image_of_ones_own(

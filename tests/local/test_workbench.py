@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from local.confinement import offered
 from tests.local.jupyter import Session
 from tests.local.support import until
 from tests.platform import LocalPlatform
@@ -79,6 +80,22 @@ def test_samples_and_the_names_of_the_platform_are_in_place(
     assert names["data_bucket"] == platform.parameter("storage/data-bucket")
     assert names["state_machine_arn"] == platform.parameter("training/state-machine-arn")
     assert names["execution_role_arn"] == platform.parameter("training/execution-role-arn")
+
+
+FIRST_CELL = """
+from sagemaker.core.helper.session_helper import Session, get_execution_role
+session = Session()
+print(get_execution_role(session), session.default_bucket())
+"""
+
+
+def test_the_sdk_finds_the_role_and_the_region_of_the_notebook(
+    platform: LocalPlatform, session: Session
+) -> None:
+    if not offered().namespaces or not Path("/opt").is_dir():
+        pytest.skip("Without namespaces there is no /opt/ml/metadata, where the SDK looks.")
+    role = platform.parameter("notebooks/workbench/role-arn")
+    assert session.run(FIRST_CELL).split()[0] == role
 
 
 # What a data scientist does, and what none may do: each as the notebook's role.

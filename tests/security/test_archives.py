@@ -305,3 +305,15 @@ def test_a_zip_that_cannot_be_unpacked_whole_is_refused(body: bytes, words: str)
 
 def test_an_honest_zip_is_taken() -> None:
     archives.check_zip(zipped({"handler.py": b"x = 1", "folder/": b"", "a/b.py": b""}))
+
+
+def test_the_folder_itself_is_no_member_that_leaves_it(tmp_path: Path) -> None:
+    # As the SageMaker Python SDK packs a model again with its script.
+    file = tmp_path / "model.tar.gz"
+    root = member("/", type=tarfile.DIRTYPE, mode=0o755)
+    file.write_bytes(gzip.compress(packed(both(root, member("code/inference.py", b"x = 1")))))
+    archives.extract(file, tmp_path / "model")
+    assert (tmp_path / "model/code/inference.py").read_bytes() == b"x = 1"
+    file.write_bytes(gzip.compress(packed(both(root, member("/escaped", b"x")))))
+    with pytest.raises(ArchiveError, match="would leave the model folder"):
+        archives.extract(file, tmp_path / "model")

@@ -77,7 +77,9 @@ class Variant:
         # Those that come up or are ending serve nobody, yet `stop` must find them.
         self._others: list[_Running] = []
         self._turn = itertools.count()
-        self._program = around.programs.serving(plan["image"], isolated=plan["isolated"])
+        self._program = around.programs.serving(
+            plan["image"], plan["environment"], isolated=plan["isolated"]
+        )
         self._call_failure = ""
         self._stopped = False
         self._lock = threading.Lock()

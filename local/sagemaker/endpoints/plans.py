@@ -14,7 +14,7 @@ def drawn_up(config: Mapping[str, Any], models: Models, programs: Programs) -> D
     for variant in config["ProductionVariants"]:
         model = models.get(variant["ModelName"])
         container = models.container(model)
-        programs.algorithm(container["Image"])
+        programs.check_serving(container["Image"], container.get("Environment", {}))
         variants.append(
             {
                 "name": variant["VariantName"],

@@ -20,6 +20,8 @@ from local.sagemaker.surroundings import Surroundings
 LOG_GROUP = "/aws/sagemaker/NotebookInstances"
 # Below this path the platform gives a notebook the credentials of its role.
 CREDENTIALS_PATH = "/_smp/notebook-credentials"
+# The lifecycle scripts of the platform's own instances bring it.
+_README = "sagemaker-platform/README.md"
 
 _log = logging.getLogger(__name__)
 
@@ -95,9 +97,11 @@ class Instance:
             log.close()
 
     def path(self) -> str:
-        """Where JupyterLab opens: in the default repository when there is one."""
+        """Where JupyterLab opens: in the default repository, or else at the samples' README."""
         repository = self._notebook.get("DefaultCodeRepository")
-        return f"/lab/tree/{folder(repository)}" if repository else "/lab"
+        if repository:
+            return f"/lab/tree/{folder(repository)}"
+        return f"/lab/tree/{_README}" if (self._home.volume / _README).is_file() else "/lab"
 
     def _variables(self) -> dict[str, str]:
         aws = self._around.aws

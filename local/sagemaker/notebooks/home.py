@@ -17,9 +17,15 @@ from local.confinement import Rules
 # /home/ec2-user and /opt/ml/metadata/resource-metadata.json.
 HOME = "SMP_NOTEBOOK_HOME"
 METADATA = "SMP_NOTEBOOK_METADATA"
+_METADATA = "/opt/ml/metadata"
 _KEPT = "SageMaker"
 # AWS's name of the kernel, so that notebooks written there find theirs here, and Jupyter's own.
-_KERNELS = {"python3": "Python 3", "conda_python3": "conda_python3"}
+_KERNELS = {"conda_python3": "conda_python3", "python3": "Python 3 (the same as conda_python3)"}
+# AWS's instances bring samples in this folder, which JupyterLab offers as "SageMaker Examples".
+_EXAMPLES = "sample-notebooks"
+_SAMPLES = Path(__file__).resolve().parents[3] / "notebooks" / "samples"
+# The SageMaker Python SDK would ask AWS itself for the account, and tell it what is done here.
+_SDK_SETTINGS = Path(__file__).resolve().parents[2] / "platform" / "sagemaker_sdk.yaml"
 _DISABLED = (
     "@jupyterlab/apputils-extension:announcements",
     "@jupyterlab/fileeditor-extension:language-server",
@@ -62,11 +68,11 @@ class NotebookHome:
         }
         self.metadata.write_text(json.dumps(document), encoding="utf-8")
         self._make_kernel()
-        # Off: a question about news that come from the internet, and language servers, which
-        # JupyterLab would be asked for in vain.
-        settings = self.path / ".jupyter" / "labconfig" / "page_config.json"
+        self._bring_examples()
+        settings = self.path / ".config" / "sagemaker" / "config.yaml"
         settings.parent.mkdir(parents=True)
-        settings.write_text(json.dumps({"disabledExtensions": dict.fromkeys(_DISABLED, True)}))
+        shutil.copyfile(_SDK_SETTINGS, settings)
+        self._set_jupyterlab()
 
     def remove(self) -> None:
         """Remove all of it, the volume too."""
@@ -79,6 +85,8 @@ class NotebookHome:
             reads=[self.metadata.parent, self.scripts, Path(__file__).parent],
             writes=[self.path],
             terminals=True,
+            # Where the SageMaker Python SDK looks for the instance's name, and by it for its role.
+            show={_METADATA: self.metadata.parent},
         )
 
     def variables(self) -> dict[str, str]:
@@ -99,6 +107,36 @@ class NotebookHome:
             HOME: str(self.path),
             METADATA: str(self.metadata),
         }
+
+    def _bring_examples(self) -> None:
+        if _SAMPLES.is_dir():
+            shutil.copytree(_SAMPLES, self.path / _EXAMPLES / "sagemaker-platform")
+
+    def _set_jupyterlab(self) -> None:
+        """Write JupyterLab's settings, which like AWS's last as long as the home."""
+        settings = self.path / ".jupyter"
+        documents: dict[str, dict[str, Any]] = {
+            # Off: a question about news that come from the internet, and language servers, which
+            # JupyterLab would be asked for in vain.
+            "labconfig/page_config.json": {"disabledExtensions": dict.fromkeys(_DISABLED, True)},
+            # Who opens a README is to read it.
+            "lab/user-settings/@jupyterlab/docmanager-extension/plugin.jupyterlab-settings": {
+                "defaultViewers": {"markdown": "Markdown Preview"}
+            },
+            # What is chosen among the samples becomes a notebook of one's own.
+            "jupyter_server_config.json": {
+                "JupyterLabTemplates": {
+                    "template_label": "SageMaker Examples",
+                    "template_dirs": [str(self.path / _EXAMPLES)],
+                    "allowed_extensions": ["*.ipynb"],
+                    "include_default": False,
+                    "include_core_paths": False,
+                }
+            },
+        }
+        for name, document in documents.items():
+            (settings / name).parent.mkdir(parents=True, exist_ok=True)
+            (settings / name).write_text(json.dumps(document), encoding="utf-8")
 
     def _make_kernel(self) -> None:
         """Make the environment of the kernel: the platform's packages, and room for others.

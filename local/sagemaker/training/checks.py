@@ -37,10 +37,11 @@ def check(params: Mapping[str, Any], programs: Programs, limits: Limits) -> str:
     for name in ("AlgorithmSpecification", "ResourceConfig", "StoppingCondition"):
         if name not in params:
             raise invalid(f"{name} is required for a training job.")
-    algorithm = _check_algorithm(params["AlgorithmSpecification"], programs)
+    algorithm = _check_algorithm(params, programs)
     instances.check(params["ResourceConfig"], limits)
     image = params["AlgorithmSpecification"]["TrainingImage"]
-    anew = not programs.is_own(image) and not programs.keeps_checkpoints(algorithm)
+    anew = bool(algorithm) and not programs.is_own(image)
+    anew = anew and not programs.keeps_checkpoints(algorithm)
     instances.check_times(params, restarts_anew=anew)
     if "CheckpointConfig" in params:
         checkpoints.check(params["CheckpointConfig"])
@@ -96,7 +97,8 @@ def check_access(params: Mapping[str, Any], role: Role, arns: Arns) -> None:
         network.check(params["VpcConfig"], role, arns)
 
 
-def _check_algorithm(specification: Mapping[str, Any], programs: Programs) -> str:
+def _check_algorithm(params: Mapping[str, Any], programs: Programs) -> str:
+    specification = params["AlgorithmSpecification"]
     if specification.get("AlgorithmName"):
         raise invalid(
             "The local platform has no algorithm resources yet: give TrainingImage, not "
@@ -105,11 +107,12 @@ def _check_algorithm(specification: Mapping[str, Any], programs: Programs) -> st
     image = specification.get("TrainingImage")
     if not image:
         raise invalid("AlgorithmSpecification needs a TrainingImage.")
-    algorithm = programs.algorithm(image)
+    algorithm = programs.check_training(params)
     for name in ("ContainerEntrypoint", "ContainerArguments"):
-        if algorithm and specification.get(name):
-            raise invalid(f"The image of {algorithm} runs as it is here: leave {name} out.")
-    if specification.get("MetricDefinitions") and not programs.is_own(image):
+        if specification.get(name) and (algorithm or programs.runs_script(params)):
+            what = f"The image of {algorithm}" if algorithm else f"The image {image}"
+            raise invalid(f"{what} runs as it is here, as a process: leave {name} out.")
+    if specification.get("MetricDefinitions") and algorithm and not programs.is_own(image):
         raise invalid(
             "You can't override the metric definitions for Amazon SageMaker algorithms. Please "
             "retry the request without specifying metric definitions."

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from local.sagemaker.ports import Credentials
-from local.sagemaker.training import channels, variables
+from local.sagemaker.training import channels
 from local.sagemaker.training.checkpoints import DEFAULT_PATH
 from local.sagemaker.training.cluster import Place
 
@@ -56,14 +56,18 @@ def environment(
     region: str,
     endpoint_url: str,
     credentials: Credentials | None,
+    asked: Mapping[str, str],
 ) -> dict[str, str]:
-    """Give the environment of the container; None for credentials means network isolation."""
+    """Give the environment of the container; None for credentials means network isolation.
+
+    `asked` is what passes of the request's own.
+    """
     hosts = len(place.cluster.hosts)
     # Hosts that each take all cores of the one machine they share would be in each other's way.
     shared = {"OMP_NUM_THREADS": max((os.cpu_count() or 1) // hosts, 1)} if hosts > 1 else {}
     found = {
         **shared,
-        **variables.passed(job.get("Environment", {})),
+        **asked,
         "SAGEMAKER_BASE_DIR": str(folder),
         "SAGEMAKER_METRICS_DIRECTORY": str(folder / "output" / "metrics" / "sagemaker"),
         "TRAINING_JOB_NAME": job["TrainingJobName"],

@@ -183,7 +183,7 @@ class TrainingJobs:
         job["OutputDataConfig"].setdefault("KmsKeyId", "")
         specification, programs = job["AlgorithmSpecification"], self._around.programs
         image = specification["TrainingImage"]
-        if not programs.is_own(image):
+        if not programs.is_own(image) and not programs.runs_script(job):
             specification["MetricDefinitions"] = programs.metric_definitions(image)
 
     def _begin(self, name: str, job: Document) -> None:

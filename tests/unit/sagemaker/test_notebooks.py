@@ -18,6 +18,7 @@ import pytest
 
 from local.sagemaker.errors import ServiceError
 from local.sagemaker.notebooks import sessions
+from local.sagemaker.notebooks.home import NotebookHome
 from local.sagemaker.service import SageMakerService
 from quotas import table
 from tests.unit.sagemaker.notebooks import alive, create, described, log, script, settled
@@ -164,6 +165,19 @@ def test_a_presigned_url_opens_jupyterlab_and_nothing_else_does(
     with opener.open(f"{base}/api/contents") as answer:
         assert [each["name"] for each in json.load(answer)["content"]] == ["seen.txt"]
 
+    # The samples are offered, to be chosen and copied, and the kernels say what they are.
+    with opener.open(f"{base}/templates/names") as answer:
+        offered = json.load(answer)
+    assert offered["template_label"] == "SageMaker Examples"
+    names = [each["name"] for each in offered["templates"]["sagemaker-platform"]]
+    assert "/sagemaker-platform/1_first_training_job.ipynb" in names
+    with opener.open(f"{base}/api/kernelspecs") as answer:
+        kernels = json.load(answer)["kernelspecs"]
+    assert {name: each["spec"]["display_name"] for name, each in kernels.items()} == {
+        "conda_python3": "conda_python3",
+        "python3": "Python 3 (the same as conda_python3)",
+    }
+
     token = url.partition("authToken=")[2]
     until_when, _, nonce, signature = token.split(".")
     longer = f"{until_when}.43200.{nonce}.{signature}"
@@ -183,6 +197,28 @@ def test_a_presigned_url_opens_jupyterlab_and_nothing_else_does(
     request = urllib.request.Request(f"{base}/api/kernels", headers=own_token)
     with urllib.request.urlopen(request) as answer:
         assert json.load(answer) == []
+
+
+def test_jupyterlab_opens_at_what_explains_the_samples(
+    sagemaker: SageMakerService, open_notebook: dict[str, Any], volume: Path
+) -> None:
+    (volume / "sagemaker-platform").mkdir()
+    (volume / "sagemaker-platform" / "README.md").write_text("# Samples")
+    url = sagemaker.call("CreatePresignedNotebookInstanceUrl", NAME)["AuthorizedUrl"]
+    path = "/lab/tree/sagemaker-platform/README.md"
+    assert url.startswith(f"http://{open_notebook['Url']}{path}?authToken=")
+
+
+def test_a_kernel_has_what_the_first_cell_of_a_notebook_of_aws_imports(tmp_path: Path) -> None:
+    home = NotebookHome(tmp_path / "one")
+    home.renew({"NotebookInstanceArn": "arn", "NotebookInstanceName": "one"})
+    modules = ("sagemaker.train", "sagemaker.serve", "pandas", "ipywidgets", "matplotlib")
+    code = f"import importlib.util as u; print([n for n in {modules} if not u.find_spec(n)])"
+    python = home.environment / "bin" / "python"
+    found = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+    settings = (home.path / ".config/sagemaker/config.yaml").read_text()
+    assert "TelemetryOptOut: true" in settings
 
 
 def test_jupyterlab_comes_up_again_when_it_dies(
