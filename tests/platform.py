@@ -162,7 +162,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform
             living = [each for each in _living(holders) if each.pid != os.getpid()]
             holders.write_text(json.dumps([asdict(each) for each in living]))
             if not living:
-                run_smp(home, ["down"], 60)
+                run_smp(home, ["down", "--yes"], 60)
 
 
 @pytest.fixture(scope="module")

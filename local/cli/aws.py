@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from types_boto3_ssm import SSMClient
     from types_boto3_stepfunctions import SFNClient
 
-SETTINGS = Config(retries={"max_attempts": 2}, connect_timeout=5, read_timeout=90)
+# No proxies: the platform is on this machine.
+SETTINGS = Config(retries={"max_attempts": 2}, connect_timeout=5, read_timeout=90, proxies={})
 
 
 class Aws:

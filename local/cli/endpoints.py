@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import sys
 import time
@@ -14,6 +15,7 @@ from botocore.exceptions import ClientError
 from local.cli import reading
 from local.cli.aws import Aws
 from local.cli.console import Steps, err
+from local.cli.output import Json, print_json
 from local.platform.errors import PlatformError
 from local.platform.home import PREFIX
 
@@ -30,6 +32,7 @@ def deploy(
     endpoint: Annotated[
         str, typer.Argument(help="The endpoint's name in the environment file, such as digits.")
     ],
+    as_json: Json = False,
 ) -> None:
     """Put a registered model into service: one parameter of the endpoint's stack."""
     aws = Aws()
@@ -43,7 +46,10 @@ def deploy(
             steps.fail(stack)
             raise
         steps.end(stack, "" if changed else "this package is in service already")
-    err.print(f"Ask it:  smp invoke {_short(endpoint)} --content-type text/csv --body @sample.csv")
+    short = _short(endpoint)
+    if as_json:
+        print_json({"endpoint": short, "stack": stack, "package": arn, "changed": changed})
+    err.print(f"Ask it:  smp invoke {short} --content-type text/csv --body @sample.csv")
 
 
 def newest(aws: Aws, group: str) -> str:
@@ -129,6 +135,7 @@ def invoke(
     accept: Annotated[
         str | None, typer.Option(help="What the answer shall be.", show_default=False)
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Send one request to an endpoint and print its answer."""
     aws = Aws()
@@ -153,10 +160,29 @@ def invoke(
             if answered
             else "See which endpoints there are: smp status; put a model into one: smp deploy.",
         ) from None
-    sys.stdout.buffer.write(answer["Body"].read())
+    received = answer["Body"].read()
+    if as_json:
+        print_json(
+            {
+                "endpoint": name,
+                "variant": answer.get("InvokedProductionVariant", ""),
+                "content_type": answer.get("ContentType", ""),
+                **_body(received),
+            }
+        )
+        return
+    sys.stdout.buffer.write(received)
     sys.stdout.buffer.flush()
     if sys.stdout.isatty():
         sys.stdout.write("\n")
+
+
+def _body(received: bytes) -> dict[str, str]:
+    """An answer as JSON can hold it."""
+    try:
+        return {"body": received.decode()}
+    except UnicodeDecodeError:
+        return {"body_base64": base64.b64encode(received).decode()}
 
 
 def _payload(body: str) -> bytes:

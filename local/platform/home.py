@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from local import shell
 from local.platform import ownership
 from local.platform.errors import PlatformError
 from local.platform.locking import exclusive
@@ -205,7 +206,7 @@ def cdk() -> list[str]:
 
 def tool_environment() -> dict[str, str]:
     """The variables under which this project's tools run, whatever the caller's shell says."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    kept = shell.cleaned(os.environ)
     places = [
         str(Path(sys.executable).parent),
         str(node().parent),

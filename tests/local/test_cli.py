@@ -20,7 +20,7 @@ from tests.platform import SMP, LocalPlatform, free_port, run_smp
 def home(tmp_path: Path) -> Iterator[Path]:
     made = tmp_path / "home"
     yield made
-    run_smp(made, ["down"], 60)
+    run_smp(made, ["down", "--yes"], 60)
 
 
 def processes_of(home: Path) -> list[psutil.Process]:
@@ -106,7 +106,7 @@ def test_down_ends_every_process_and_removes_every_file(home: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert processes_of(home)
     assert (home / "credentials.json").stat().st_mode & 0o077 == 0
-    result = run_smp(home, ["down"], 60)
+    result = run_smp(home, ["down", "--yes"], 60)
     assert result.returncode == 0
     assert processes_of(home) == []
     assert not home.exists()

@@ -131,7 +131,7 @@ def spare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform]:
     started = run_smp(home, ["up", "--port", str(free_port())])
     assert started.returncode == 0, started.stderr
     yield LocalPlatform(home, home / "together")
-    run_smp(home, ["down"], 60)
+    run_smp(home, ["down", "--yes"], 60)
 
 
 def workflow_roles(platform: LocalPlatform) -> dict[str, str]:

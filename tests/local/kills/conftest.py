@@ -14,4 +14,4 @@ def doomed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform]:
     result = run_smp(folder / "home", ["up", "--port", str(free_port())])
     assert result.returncode == 0, result.stderr
     yield LocalPlatform(folder / "home", folder / "together")
-    run_smp(folder / "home", ["down"], 60)
+    run_smp(folder / "home", ["down", "--yes"], 60)
