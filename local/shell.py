@@ -7,11 +7,14 @@ and never for this one.
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 LOOPBACK = ("127.0.0.1", "localhost")
 _PREFIX = "AWS_"
+# What a shell can take out; at any other name it would end.
+_NAME = re.compile(r"AWS_[A-Za-z0-9_]+")
 # How clients show, repeat and report; where they go and as whom stays the same.
 _PREFERENCES = (
     "AWS_CLI_",
@@ -58,7 +61,11 @@ def of_aws(environment: Iterable[str]) -> list[str]:
 
 def misleading(environment: Iterable[str]) -> list[str]:
     """The variables by which a client could miss the platform: those set here, and the usual."""
-    here = [name for name in of_aws(environment) if not name.startswith(_PREFERENCES)]
+    here = [
+        name
+        for name in of_aws(environment)
+        if _NAME.fullmatch(name) and not name.startswith(_PREFERENCES)
+    ]
     return sorted({*here, *_LEFT_OVER})
 
 

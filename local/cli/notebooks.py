@@ -38,17 +38,16 @@ def listed(as_json: Json = False) -> None:
     for page in client.get_paginator("list_notebook_instances").paginate():
         for one in page["NotebookInstances"]:
             name, status = one["NotebookInstanceName"], one["NotebookInstanceStatus"]
-            described = (
-                client.describe_notebook_instance(NotebookInstanceName=name)
-                if status == "Failed"
-                else {}
-            )
+            reason = ""
+            if status == "Failed":
+                described = client.describe_notebook_instance(NotebookInstanceName=name)
+                reason = described.get("FailureReason", "")
             found.append(
                 {
                     "name": name,
                     "status": status,
                     "type": one["InstanceType"],
-                    "reason": described.get("FailureReason", ""),
+                    "reason": reason,
                 }
             )
     if as_json:

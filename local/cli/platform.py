@@ -111,6 +111,11 @@ def down(
         print_json({"processes": count, "home": str(home.path)})
 
 
+def at_terminal() -> bool:
+    """Whether somebody reads what is asked, and can answer."""
+    return sys.stdin.isatty() and err.is_terminal
+
+
 def _processes(count: int) -> str:
     return f"{count} process{'' if count == 1 else 'es'}"
 
@@ -121,7 +126,7 @@ def _ask(home: Home) -> None:
     Raises:
         PlatformError: They keep it, or nobody is there to be asked.
     """
-    lost = volumes.changed(home.state)
+    lost = volumes.changed(home.notebooks)
     if not lost:
         return
     held = "\n".join(
@@ -129,7 +134,7 @@ def _ask(home: Home) -> None:
         + (f" and {len(files) - _NAMED} more" if len(files) > _NAMED else "")
         for name, files in lost.items()
     )
-    if sys.stdin.isatty() and err.is_terminal:
+    if at_terminal():
         err.print(escape(f"These notebooks hold files that are nowhere else:\n{held}"))
         if typer.confirm("Remove them with the platform?", err=True):
             return

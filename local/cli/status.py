@@ -167,14 +167,15 @@ def _jobs(aws: Aws, prices: billing.Prices) -> list[dict[str, Any]]:
     found = []
     for name in sorted(times, key=lambda name: times[name], reverse=True):
         one = client.describe_training_job(TrainingJobName=name)
-        resources = one["ResourceConfig"]
+        resources: Mapping[str, Any] = one["ResourceConfig"]
+        each: Sequence[Mapping[str, Any]] = resources.get("InstanceGroups") or [resources]
         groups = [
             billing.Instances(
                 group.get("InstanceType"),
                 group.get("InstanceCount", 0),
                 resources.get("VolumeSizeInGB", 0),
             )
-            for group in resources.get("InstanceGroups") or [resources]
+            for group in each
         ]
         billed = one["TrainingJobStatus"] in ("InProgress", "Stopping")
         found.append(

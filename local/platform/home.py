@@ -48,6 +48,11 @@ class Home:
         return self.path / "state"
 
     @property
+    def notebooks(self) -> Path:
+        """The folders of the notebook instances, within the state."""
+        return self.state / "sagemaker" / "notebooks"
+
+    @property
     def temporary(self) -> Path:
         """TMPDIR of the server and all that it starts, so that nothing is left in /tmp."""
         return self.path / "tmp"

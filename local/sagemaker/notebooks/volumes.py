@@ -24,13 +24,13 @@ _LONGEST_SAMPLE = 16 << 20
 _MOST = 1000
 
 
-def changed(state: Path) -> dict[str, list[str]]:
+def changed(notebooks: Path) -> dict[str, list[str]]:
     """By notebook instance, the files on its volume that neither the platform nor a clone brought.
 
-    At most a thousand of each.
+    `notebooks` holds a folder for each instance. At most a thousand files are named of each.
     """
     found: dict[str, list[str]] = {}
-    for folder in sorted((state / "notebooks").glob("*")):
+    for folder in sorted(notebooks.glob("*")):
         home = NotebookHome(folder)
         if files := [name for name, _ in zip(_changed(home), range(_MOST), strict=False)]:
             found[folder.name] = files
