@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import psutil
+from botocore.exceptions import ClientError
 from rich.markup import escape
 
 from local import confinement
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 
 # How many jobs that have ended are shown.
 _ENDED = 10
-_BILLED = ("name", "status", "type", "created", "owner", "usd_per_hour")
+# By this tag the workflow's jobs name what began them.
+_EXECUTION = "sagemaker-platform:execution"
 
 
 def status(as_json: Json = False) -> None:
@@ -178,6 +181,7 @@ def _jobs(aws: Aws, prices: billing.Prices) -> list[dict[str, Any]]:
             for group in each
         ]
         billed = one["TrainingJobStatus"] in ("InProgress", "Stopping")
+        tags = _tags(client, one["TrainingJobArn"])
         found.append(
             {
                 "name": name,
@@ -185,7 +189,7 @@ def _jobs(aws: Aws, prices: billing.Prices) -> list[dict[str, Any]]:
                 "reason": one.get("FailureReason", ""),
                 **_instances(groups),
                 "created": _moment(one["CreationTime"]),
-                "owner": _owner(_tags(client, one["TrainingJobArn"])),
+                "owner": _owner(tags) or _submitter(aws, tags.get(_EXECUTION, "")),
                 "billed": billed,
                 "usd_per_hour": prices.hourly("training", groups) if billed else 0,
             }
@@ -207,6 +211,19 @@ def _tags(client: SageMakerClient, arn: str) -> dict[str, str]:
 def _owner(tags: Mapping[str, str]) -> str | None:
     """Who answers for a resource, as its tags say; None where none does."""
     return tags.get("OwnerTeam") or tags.get("Owner") or tags.get("owner")
+
+
+def _submitter(aws: Aws, execution: str) -> str | None:
+    """Who sent the request of a job that the workflow began, as the request says itself."""
+    if not execution:
+        return None
+    try:
+        found = aws.stepfunctions.describe_execution(executionArn=execution)
+    except ClientError:
+        # It is older than executions are kept.
+        return None
+    provenance = json.loads(found.get("input") or "{}").get("provenance") or {}
+    return provenance.get("submitted_by")
 
 
 def _moment(when: datetime) -> str:
