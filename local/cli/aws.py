@@ -84,6 +84,19 @@ class Aws:
         sts = self._session.client("sts", endpoint_url=self.url, config=SETTINGS)
         return sts.get_caller_identity()["Arn"]
 
+    def published(self, before: str, after: str) -> dict[str, str]:
+        """The values that stacks published as BEFORE, a name and AFTER, by that name."""
+        start = f"/sagemaker-platform/{ENVIRONMENT}/{before}"
+        pages = self.ssm.get_paginator("get_parameters_by_path").paginate(
+            Path=start.rstrip("/"), Recursive=True
+        )
+        found = {one["Name"]: one["Value"] for page in pages for one in page["Parameters"]}
+        return {
+            name.removeprefix(start).removesuffix(after): value
+            for name, value in sorted(found.items())
+            if name.endswith(after)
+        }
+
     def parameter(self, name: str) -> str:
         """The value that a stack published under /sagemaker-platform/local/NAME."""
         path = f"/sagemaker-platform/{ENVIRONMENT}/{name}"

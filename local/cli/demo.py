@@ -118,6 +118,7 @@ def _step(steps: Progress, name: str, remedy: str) -> Iterator[None]:
 def upload(aws: Aws, parts: Digits, steps: Progress) -> tuple[dict[str, Any], list[str]]:
     """Put the data into the data bucket; return the job request for it and where it lies."""
     request: dict[str, Any] = json.loads(EXAMPLE.read_text(encoding="utf-8"))
+    request["provenance"] = {"submitted_by": aws.caller()}
     request["sample"] = {"content_type": "text/csv", "body": parts.held_out[0]}
     uris = []
     with _step(steps, "upload the data", "See whether the stacks are deployed: smp status"):

@@ -37,7 +37,7 @@ def deploy(
     """Put a registered model into service: one parameter of the endpoint's stack."""
     aws = Aws()
     arn = package if package.startswith("arn:") else newest(aws, package)
-    stack = aws.parameter(f"endpoints/{_short(endpoint)}/stack-name")
+    stack = _stack(aws, _short(endpoint))
     with Steps() as steps:
         steps.begin(stack)
         try:
@@ -50,6 +50,22 @@ def deploy(
     if as_json:
         print_json({"endpoint": short, "stack": stack, "package": arn, "changed": changed})
     err.print(f"Ask it:  smp invoke {short} --content-type text/csv --body @sample.csv")
+
+
+def _stack(aws: Aws, endpoint: str) -> str:
+    """The stack of an endpoint of the environment file.
+
+    Raises:
+        PlatformError: The file has no such endpoint, or it is not deployed; with those that are.
+    """
+    stacks = aws.published("endpoints/", "/stack-name")
+    if endpoint not in stacks:
+        raise PlatformError(
+            "find the endpoint",
+            f"The environment has no endpoint {endpoint}; it has {', '.join(stacks) or 'none'}.",
+            "Name one of them, or write it into environments/local.yaml and deploy it with: smp up",
+        )
+    return stacks[endpoint]
 
 
 def newest(aws: Aws, group: str) -> str:

@@ -137,7 +137,9 @@ def _ecr(environment: str) -> ECRClient:
     try:
         found = Environment.load(environment)
     except (InvalidEnvironment, OSError) as error:
-        raise PlatformError("read the environment", str(error), "") from error
+        raise PlatformError(
+            "read the environment", str(error), "Name an environment whose file is as it should be."
+        ) from error
     shell.give_back()
     session = boto3.Session(region_name=found.region)
     try:

@@ -253,6 +253,15 @@ def test_invoke_of_an_endpoint_that_is_not_there_says_so(platform: LocalPlatform
     assert "Traceback" not in result.stderr
 
 
+def test_deploying_to_an_endpoint_that_is_not_there_names_those_that_are(
+    platform: LocalPlatform,
+) -> None:
+    arn = "arn:aws:sagemaker:us-east-1:000000000000:model-package/digits/1"
+    result = platform.smp("deploy", arn, "nothing")
+    assert result.returncode == 1
+    assert "has no endpoint nothing; it has digits" in result.stderr
+
+
 def test_a_request_that_is_refused_is_told_with_the_reason(
     platform: LocalPlatform, tmp_path: Path
 ) -> None:
