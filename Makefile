@@ -120,7 +120,7 @@ bench: setup functions ## Measure what the README reports, medians of five
 	@.venv/bin/python -m benchmarks
 
 clean: ## End the local platform and remove everything that was made here
-	@if [ -x .venv/bin/smp ] && [ -d .local ]; then .venv/bin/smp down; fi
+	@if [ -x .venv/bin/smp ] && [ -d .local ]; then .venv/bin/smp down --yes; fi
 	@echo "clean: .local build cdk.out node_modules .venv .uv and caches"
 	@rm -rf .local build cdk.out node_modules .venv .venv-clients .uv .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

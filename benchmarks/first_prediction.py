@@ -30,5 +30,5 @@ def _first() -> float:
         run(["git", "clone", "--quiet", CHECKOUT, clone])
         # The port cannot be chosen through make; the platform of the clone is a user's first.
         taken = seconds(partial(run, ["make", "demo"], clone))
-        run([clone / ".venv" / "bin" / "smp", "down"], clone)
+        run([clone / ".venv" / "bin" / "smp", "down", "--yes"], clone)
         return taken

@@ -97,7 +97,7 @@ def own_home() -> Iterator[Path]:
         try:
             yield home
         finally:
-            run([SMP, "down"], SMP_HOME=str(home))
+            run([SMP, "down", "--yes"], SMP_HOME=str(home))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import time
 
 from benchmarks.measuring import RUNS, Figure
 from local.cli.aws import Aws
-from local.cli.platform import memory
+from local.cli.status import memory
 
 REST_SECONDS = 5
 

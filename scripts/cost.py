@@ -3,7 +3,8 @@
     python scripts/cost.py cdk.out/dev [--base OTHER/cdk.out/dev] [--markdown]
 
 The prices are those of environments/data/prices.yaml. What is unknown is said to be and never
-counted: beside it stands the price of the guide region, where that is known.
+counted: beside it stands the price of the guide region, where that is known, and below the key
+that is missing and the command that fills it. What was inferred and not read is said to be, too.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 
-from environments.prices import InvalidPrices, Prices
+from environments.prices import InvalidPrices, Prices, fill
 from stacks.assembly import NoAssembly, stacks
 from stacks.idle_cost import ALWAYS, DEPLOYED, RUNNING, Line, lines
 
@@ -49,7 +50,8 @@ def rows(found: Sequence[Line], table: Prices) -> list[tuple[str, str, str, str]
         (
             line.what,
             "unknown" if line.count is None else str(line.count),
-            _known(line.price.usd, line.price.guide, where, f" /{line.unit}", places=3),
+            _known(line.price.usd, line.price.guide, where, f" /{line.unit}", places=3)
+            + (" (inferred)" if line.price.inferred else ""),
             _known(line.month(hours), line.guide(hours), where, "", places=2),
         )
         for line in found
@@ -67,6 +69,27 @@ def summary(
         return ("nothing known", "", "", f"unknown{before}")
     words = f"known, without {unknown} of {len(here)} lines" if unknown else "all of it"
     return (words, "", "", f"{total(found, when, table):.2f}{before}")
+
+
+def notes(found: Iterable[Line], table: Prices) -> list[str]:
+    """What was inferred of lines, and what fills those that are unknown."""
+    told = []
+    for line in found:
+        if line.price.inferred:
+            told.append(f"{line.what}: inferred, {line.price.inferred}")
+        if line.month(table.hours_per_month) is None:
+            told += [f"{line.what}: {reason}" for reason in _reasons(line)]
+    return list(dict.fromkeys(told))
+
+
+def _reasons(line: Line) -> list[str]:
+    """Why the cost of a line is unknown, and what to do about it."""
+    reasons = ["the template does not say how many"] if line.count is None else []
+    if line.price.key:
+        reasons.append(f"{line.price.key} is missing; fill it with: {fill(line.price.key)}")
+    elif line.price.usd is None:
+        reasons.append("no key of the table prices it; judge it in stacks/idle_cost.py")
+    return reasons
 
 
 def _known(
@@ -93,6 +116,7 @@ def _text(title: str, found: Sequence[Line], table: Prices, base: Sequence[Line]
     text = [title, row(_HEAD)]
     for when, here, last in shown:
         text += [f"{when}:", *map(row, here), row(last)]
+    text += [f"  {note}" for note in notes(found, table)]
     return "\n".join(text) + "\n"
 
 
@@ -104,6 +128,7 @@ def _markdown(title: str, found: Sequence[Line], table: Prices, base: Sequence[L
         last = summary(found, when, table, base)
         text += [f"**{when}**\n", *(f"| {' | '.join(row)} |" for row in cells)]
         text += [f"| **{last[0]}** | | | **{last[3]}** |\n"]
+    text += [f"- {note}" for note in notes(found, table)]
     return "\n".join(text)
 
 

@@ -9,7 +9,9 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from environments.instance_types import Use
 from environments.model import Environment
+from environments.prices import prices
 from sagemaker_constructs.notebook import Notebook
 from sagemaker_constructs.notebook_files import NotebookFiles
 from sagemaker_constructs.notebook_permissions import NAMESPACE, NotebookPermissions
@@ -17,6 +19,26 @@ from sagemaker_constructs.private_network import Placement
 from stacks.platform import PlatformStack
 
 LOOK_EVERY_SECONDS = 60
+
+
+def _prices(config: Environment) -> Mapping[str, object]:
+    """Dollars an hour of what the environment may run, for notebooks, or the word unknown."""
+    table, training = prices(), config.training
+    types = [*training.instance_types, *training.other_instance_types]
+
+    def hour(use: Use, instance_type: str) -> float | str:
+        usd = table.instance(use, instance_type, config.region).usd
+        # The CDK leaves a null out when it makes text of this.
+        return "unknown" if usd is None else float(usd)
+
+    return {
+        "as_of": table.read_on.isoformat(),
+        "training": {one: hour("training", one) for one in dict.fromkeys(types)},
+        "endpoints": {
+            name: [one.instance_type, hour("endpoint", one.instance_type)]
+            for name, one in config.endpoints.items()
+        },
+    }
 
 
 class DevelopmentStack(PlatformStack):
@@ -68,6 +90,7 @@ class DevelopmentStack(PlatformStack):
                 "job_prefix": f"{config.name}-",
                 "model_package_groups": groups,
                 "endpoints": endpoints,
+                "prices": _prices(config),
             }
             repository = wanted.code_repository
             notebook = Notebook(

@@ -11,12 +11,16 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from environments.prices import Price, Prices
+from sagemaker_constructs.endpoint import has_local_storage
 
 Unit = Literal["hour", "month", "GB-month"]
 
 ALWAYS = "always"
 DEPLOYED = "once a model is deployed"
 RUNNING = "while the notebook runs"
+
+# Part of the table that names what costs nothing.
+FREE = "free_at_rest"
 
 # Parameter of an endpoint's stack whose default is that there is no endpoint.
 _MODEL = "ModelPackageArn"
@@ -118,7 +122,8 @@ def _judge(resource: _Resource) -> Iterator[Line]:
     if resource.type in _PRICED:
         yield from _PRICED[resource.type](resource)
     elif resource.type not in resource.table.free_at_rest:
-        yield Line(f"{resource.type}: not judged", 1, "month", _UNKNOWN, resource.when)
+        unknown = Price(usd=None, key=f"{FREE}.{resource.type}")
+        yield Line(f"{resource.type}: not judged", 1, "month", unknown, resource.when)
 
 
 def _alarm(resource: _Resource) -> Iterator[Line]:
@@ -159,9 +164,22 @@ def _endpoint(resource: _Resource) -> Iterator[Line]:
             continue
         price = resource.table.instance("endpoint", kind, resource.region)
         yield Line(f"endpoint {name}: {kind}", count, "hour", price, resource.when)
-        yield Line(
-            f"endpoint {name}: volumes of its instances", None, "GB-month", _UNKNOWN, resource.when
-        )
+        yield from _volumes(resource, name, variant, kind, count)
+
+
+def _volumes(
+    resource: _Resource, name: str, variant: Mapping[str, Any], kind: str, count: int | None
+) -> Iterator[Line]:
+    """The disks of an endpoint's instances, which some types bring themselves."""
+    size = variant.get("VolumeSizeInGB")
+    if size is None and has_local_storage(kind):
+        return
+    each = size if isinstance(size, int) else None
+    whole = None if each is None or count is None else each * count
+    price = resource.table.regional("ml_volume_gb_month", resource.region)
+    yield Line(
+        f"endpoint {name}: volumes of its instances", whole, "GB-month", price, resource.when
+    )
 
 
 def _name_of_endpoint(resource: _Resource) -> str:
@@ -193,7 +211,7 @@ def _notebook(resource: _Resource) -> Iterator[Line]:
     kind = resource.properties["InstanceType"]
     hour = resource.table.instance("notebook", str(kind), resource.region)
     size = resource.properties.get("VolumeSizeInGB", _DEFAULT_NOTEBOOK_GB)
-    volume = resource.table.regional("notebook_volume_gb_month", resource.region)
+    volume = resource.table.regional("ml_volume_gb_month", resource.region)
     yield Line(f"notebook {name}: {kind}", 1, "hour", hour, RUNNING)
     yield Line(
         f"notebook {name}: volume, kept while stopped",

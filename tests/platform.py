@@ -181,7 +181,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
             living = [each for each in _living(holders) if each.pid != os.getpid()]
             holders.write_text(json.dumps([asdict(each) for each in living]))
             if not living:
-                run_smp(found.home, ["down"], 60)
+                run_smp(found.home, ["down", "--yes"], 60)
 
 
 @pytest.fixture(scope="session")
@@ -213,7 +213,7 @@ def another(deployed: Deployed, folder: Path) -> Iterator[LocalPlatform]:
     try:
         yield LocalPlatform(home.path, folder / "together")
     finally:
-        run_smp(home.path, ["down"], 60)
+        run_smp(home.path, ["down", "--yes"], 60)
 
 
 def _keep(home: Home, snapshot: Path) -> None:

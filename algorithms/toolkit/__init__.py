@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-_NOT_ALGORITHMS = {"__init__", "__main__", "catalog", "scripts", "toolkit"}
-
 
 def available() -> tuple[str, ...]:
     """The algorithms that have a module or a package here, by the names of the catalogue."""
     folder = Path(__file__).parent.parent
     modules = {path.stem for path in folder.glob("*.py")}
     packages = {path.parent.name for path in folder.glob("*/__init__.py")}
-    return tuple(sorted(name.replace("_", "-") for name in (modules | packages) - _NOT_ALGORITHMS))
+    here = {name.replace("_", "-") for name in modules | packages}
+    return tuple(sorted(here & {path.stem for path in folder.glob("catalog/*.yaml")}))

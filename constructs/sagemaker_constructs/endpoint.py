@@ -16,6 +16,8 @@ from sagemaker_constructs.private_network import Placement
 
 # The one variant, which takes all traffic. Scaling and alarms name it, so it is never renamed.
 VARIANT = "AllTraffic"
+# Room for image and model on each instance that brings no disk of its own.
+VOLUME_GB = 30
 # What scaling changes, which the role of the endpoint's stack is confined to.
 NAMESPACE = "sagemaker"
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
@@ -105,6 +107,8 @@ class Endpoint(Construct):
                     initial_variant_weight=1,
                     initial_instance_count=instances,
                     instance_type=instance_type,
+                    # SageMaker's own size depends on the type, and so would what the disks cost.
+                    volume_size_in_gb=None if has_local_storage(instance_type) else VOLUME_GB,
                 )
             ],
         )

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from types_boto3_ssm import SSMClient
     from types_boto3_stepfunctions import SFNClient
 
-SETTINGS = Config(retries={"max_attempts": 2}, connect_timeout=5, read_timeout=90)
+# No proxies: the platform is on this machine.
+SETTINGS = Config(retries={"max_attempts": 2}, connect_timeout=5, read_timeout=90, proxies={})
 
 
 class Aws:
@@ -82,6 +83,19 @@ class Aws:
         """ARN of whom these clients act as."""
         sts = self._session.client("sts", endpoint_url=self.url, config=SETTINGS)
         return sts.get_caller_identity()["Arn"]
+
+    def published(self, before: str, after: str) -> dict[str, str]:
+        """The values that stacks published as BEFORE, a name and AFTER, by that name."""
+        start = f"/sagemaker-platform/{ENVIRONMENT}/{before}"
+        pages = self.ssm.get_paginator("get_parameters_by_path").paginate(
+            Path=start.rstrip("/"), Recursive=True
+        )
+        found = {one["Name"]: one["Value"] for page in pages for one in page["Parameters"]}
+        return {
+            name.removeprefix(start).removesuffix(after): value
+            for name, value in sorted(found.items())
+            if name.endswith(after)
+        }
 
     def parameter(self, name: str) -> str:
         """The value that a stack published under /sagemaker-platform/local/NAME."""

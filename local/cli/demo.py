@@ -20,6 +20,7 @@ from local.cli import digits, workflow
 from local.cli.aws import Aws
 from local.cli.console import Steps, itself, out
 from local.cli.digits import Digits
+from local.cli.output import Json, print_json
 from local.cli.tailing import TRAINING_GROUP
 from local.cli.workflow import Outcome
 from local.platform import lifecycle
@@ -69,6 +70,7 @@ def demo(
         Path | None,
         typer.Option(help="Write the figures of the last screen into this JSON file, too."),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Bring the platform up, train on real data, deploy, and ask the endpoint."""
     began = time.monotonic()
@@ -85,7 +87,10 @@ def demo(
             result = _report(aws, outcome, answers, data, began)
     if report:
         report.write_text(json.dumps(asdict(result), indent=2), encoding="utf-8")
-    _screen(result, platform.url)
+    if as_json:
+        print_json(asdict(result))
+    else:
+        _screen(result, platform.url)
     if answers.accuracy < WANTED_ACCURACY:
         raise PlatformError(
             "judge the model",
@@ -113,6 +118,7 @@ def _step(steps: Progress, name: str, remedy: str) -> Iterator[None]:
 def upload(aws: Aws, parts: Digits, steps: Progress) -> tuple[dict[str, Any], list[str]]:
     """Put the data into the data bucket; return the job request for it and where it lies."""
     request: dict[str, Any] = json.loads(EXAMPLE.read_text(encoding="utf-8"))
+    request["provenance"] = {"submitted_by": aws.caller()}
     request["sample"] = {"content_type": "text/csv", "body": parts.held_out[0]}
     uris = []
     with _step(steps, "upload the data", "See whether the stacks are deployed: smp status"):
@@ -211,7 +217,7 @@ def _screen(report: Report, url: str) -> None:
         f'  Use boto3 or the AWS CLI on it:  eval "$({smp} env)"',
         f"  Look at it:                      {smp} status; {smp} logs {escape(report.job)}",
         f"  Ask for another prediction:      {smp} invoke digits --body @row.csv",
-        f"  End it, with all it keeps:       {smp} down",
+        f"  Pause it, or end it for good:    {smp} stop, {smp} down",
     ]
     # Without a frame: what one copies from here, an ARN or a URI, must stay in one piece.
     out.rule(f"[bold green]Done after {report.seconds:.1f} s", align="left")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import sys
 import time
@@ -14,6 +15,7 @@ from botocore.exceptions import ClientError
 from local.cli import reading
 from local.cli.aws import Aws
 from local.cli.console import Steps, err
+from local.cli.output import Json, print_json
 from local.platform.errors import PlatformError
 from local.platform.home import PREFIX
 
@@ -30,11 +32,12 @@ def deploy(
     endpoint: Annotated[
         str, typer.Argument(help="The endpoint's name in the environment file, such as digits.")
     ],
+    as_json: Json = False,
 ) -> None:
     """Put a registered model into service: one parameter of the endpoint's stack."""
     aws = Aws()
     arn = package if package.startswith("arn:") else newest(aws, package)
-    stack = aws.parameter(f"endpoints/{_short(endpoint)}/stack-name")
+    stack = _stack(aws, _short(endpoint))
     with Steps() as steps:
         steps.begin(stack)
         try:
@@ -43,7 +46,26 @@ def deploy(
             steps.fail(stack)
             raise
         steps.end(stack, "" if changed else "this package is in service already")
-    err.print(f"Ask it:  smp invoke {_short(endpoint)} --content-type text/csv --body @sample.csv")
+    short = _short(endpoint)
+    if as_json:
+        print_json({"endpoint": short, "stack": stack, "package": arn, "changed": changed})
+    err.print(f"Ask it:  smp invoke {short} --content-type text/csv --body @sample.csv")
+
+
+def _stack(aws: Aws, endpoint: str) -> str:
+    """The stack of an endpoint of the environment file.
+
+    Raises:
+        PlatformError: The file has no such endpoint, or it is not deployed; with those that are.
+    """
+    stacks = aws.published("endpoints/", "/stack-name")
+    if endpoint not in stacks:
+        raise PlatformError(
+            "find the endpoint",
+            f"The environment has no endpoint {endpoint}; it has {', '.join(stacks) or 'none'}.",
+            "Name one of them, or write it into environments/local.yaml and deploy it with: smp up",
+        )
+    return stacks[endpoint]
 
 
 def newest(aws: Aws, group: str) -> str:
@@ -132,6 +154,7 @@ def invoke(
     accept: Annotated[
         str | None, typer.Option(help="What the answer shall be.", show_default=False)
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Send one request to an endpoint and print its answer."""
     aws = Aws()
@@ -156,10 +179,29 @@ def invoke(
             if answered
             else "See which endpoints there are: smp status; put a model into one: smp deploy.",
         ) from None
-    sys.stdout.buffer.write(answer["Body"].read())
+    received = answer["Body"].read()
+    if as_json:
+        print_json(
+            {
+                "endpoint": name,
+                "variant": answer.get("InvokedProductionVariant", ""),
+                "content_type": answer.get("ContentType", ""),
+                **_body(received),
+            }
+        )
+        return
+    sys.stdout.buffer.write(received)
     sys.stdout.buffer.flush()
     if sys.stdout.isatty():
         sys.stdout.write("\n")
+
+
+def _body(received: bytes) -> dict[str, str]:
+    """An answer as JSON can hold it."""
+    try:
+        return {"body": received.decode()}
+    except UnicodeDecodeError:
+        return {"body_base64": base64.b64encode(received).decode()}
 
 
 def _payload(body: str) -> bytes:

@@ -16,7 +16,6 @@ from typing import TextIO
 
 FAILED = 1
 INTERRUPTED = 130
-_NO_PROXY = ("127.0.0.1", "localhost")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -25,9 +24,12 @@ def run() -> int:
     try:
         with guarded():
             _prepare()
+            from local import shell
             from local.cli.main import app
 
-            app()
+            # The platform is on this machine, and has a key of its own.
+            with shell.set_aside():
+                app()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else FAILED if end.code else 0
     else:
@@ -108,7 +110,7 @@ def interruptible() -> Iterator[None]:
 
 
 def _prepare() -> None:
-    """Make standard streams and proxies such that no command need think of them."""
+    """Make standard streams such that no command need think of them."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -126,10 +128,6 @@ def _prepare() -> None:
         # A terminal that knows no ✓ is shown a question mark.
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="replace")
-    # The platform is on this machine; no proxy of the office reaches it.
-    for name in ("no_proxy", "NO_PROXY"):
-        kept = [part for part in os.environ.get(name, "").split(",") if part]
-        os.environ[name] = ",".join([*kept, *(host for host in _NO_PROXY if host not in kept)])
 
 
 def _flush() -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from botocore.exceptions import ClientError
 
+from local import shell
 from local.cli.aws import Aws
 from local.cli.console import Steps, out
+from local.cli.output import Json, print_json
 from local.images import building, contents
 from local.images.pushing import Registry
 from local.platform.errors import PlatformError
@@ -47,19 +49,26 @@ def build(
             show_default=False,
         ),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Build the images in Docker of this machine."""
-    _build(names or [], base, tag, torch_index)
+    built = _build(names or [], base, tag, torch_index)
+    if as_json:
+        print_json(built)
+    else:
+        for image in built:
+            out.print(image)
 
 
-def _build(names: list[str], base: str, tag: str, torch_index: str | None) -> None:
+def _build(names: list[str], base: str, tag: str, torch_index: str | None) -> list[str]:
+    found: list[str] = []
     wanted = contents.listed(names)
     docker = building.client()
     with Steps() as steps:
         step = f"look into {base}"
         steps.begin(step)
-        found = building.base(docker, base)
-        steps.end(step, f"Python {found.python}, {found.machine}")
+        ground = building.base(docker, base)
+        steps.end(step, f"Python {ground.python}, {ground.machine}")
         for what in (contents.LIGHT, contents.DEEP):
             of_kind = [name for name in wanted if contents.kind(name) == what]
             if not of_kind:
@@ -70,14 +79,14 @@ def _build(names: list[str], base: str, tag: str, torch_index: str | None) -> No
                 docker,
                 what,
                 of_kind,
-                found,
+                ground,
                 tag=tag,
                 torch_index=torch_index,
                 told=lambda line, step=step: steps.update(step, line),  # type: ignore[misc]
             )
             steps.end(step)
-            for image in made:
-                out.print(image)
+            found += made
+    return found
 
 
 @app.command()
@@ -88,12 +97,19 @@ def push(
         typer.Option(help="Whose repositories: the local platform's, or those of your account."),
     ] = ENVIRONMENT,
     tag: Tag = building.TAG,
+    as_json: Json = False,
 ) -> None:
     """Push built images to the repositories of an environment, for jobs with `image: platform`."""
-    _push(names or [], environment, tag)
+    pushed = _push(names or [], environment, tag)
+    if as_json:
+        print_json(pushed)
+    else:
+        for one in pushed:
+            out.print(one["uri"])
 
 
-def _push(names: list[str], environment: str, tag: str) -> None:
+def _push(names: list[str], environment: str, tag: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
     wanted = contents.listed(names)
     registry = Registry(_ecr(environment), environment, building.client())
     with Steps() as steps:
@@ -107,7 +123,8 @@ def _push(names: list[str], environment: str, tag: str) -> None:
                     raise
                 raise PlatformError(step, str(error), _OTHERS) from None
             steps.end(step, "was there already: tags never move" if pushed.before else "")
-            out.print(pushed.uri)
+            found.append({"name": name, "uri": pushed.uri, "before": pushed.before})
+    return found
 
 
 def _ecr(environment: str) -> ECRClient:
@@ -120,7 +137,10 @@ def _ecr(environment: str) -> ECRClient:
     try:
         found = Environment.load(environment)
     except (InvalidEnvironment, OSError) as error:
-        raise PlatformError("read the environment", str(error), "") from error
+        raise PlatformError(
+            "read the environment", str(error), "Name an environment whose file is as it should be."
+        ) from error
+    shell.give_back()
     session = boto3.Session(region_name=found.region)
     try:
         account = session.client("sts").get_caller_identity()["Account"]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from local.cli.aws import Aws
-from local.cli.tailing import ENDPOINT_GROUP, FUNCTION_GROUP, TRAINING_GROUP, Tail
+from local.cli.output import Json
+from local.cli.tailing import ENDPOINT_GROUP, FUNCTION_GROUP, TRAINING_GROUP, Line, Tail
 from local.platform.errors import PlatformError
 from local.platform.home import PREFIX, default_home
 
@@ -29,35 +32,41 @@ def logs(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Print the log of a job, an endpoint or a function, or that of the server."""
+    """Print the log of a job, an endpoint or a function; without a name, that of the server."""
     if target is None:
         log = default_home().log
         if not log.is_file():
             raise PlatformError("read the server's log", f"There is no {log}.", "Start: smp up")
-        follow_lines(_grow(log), follow)
+        follow_lines(_grow(log), follow, as_json)
         return
-    tail = _tail(Aws(), target)
-    follow_lines(iter(lambda: list(tail.lines()), None), follow)
+    follow_lines(batches(_tail(Aws(), target)), follow, as_json)
 
 
-def follow_lines(batches: Iterator[list[str]], follow: bool) -> None:
-    """Print the first batch of lines, or all that come until Ctrl-C."""
-    for batch in batches:
+def batches(tail: Tail) -> Iterator[list[Line]]:
+    """What a log's streams hold, then what comes to them."""
+    while True:
+        yield [*tail.events()]
+
+
+def follow_lines(found: Iterable[list[Line]], follow: bool, as_json: bool) -> None:
+    """Print the first batch of lines, or all that come until Ctrl-C; as JSON, an object a line."""
+    for batch in found:
         for line in batch:
-            typer.echo(line)
+            typer.echo(json.dumps(asdict(line)) if as_json else line.message)
         if not follow:
             return
         time.sleep(PAUSE)
 
 
-def _grow(log: Path) -> Iterator[list[str]]:
+def _grow(log: Path) -> Iterator[list[Line]]:
     """The lines of a file, then those that are added."""
     with log.open(encoding="utf-8", errors="replace") as file:
         while True:
             # str.splitlines would also cut lines at signs within them, such as U+2028.
             text = file.read().removesuffix("\n")
-            yield text.split("\n") if text else []
+            yield [Line(line) for line in text.split("\n")] if text else []
 
 
 def _tail(aws: Aws, target: str) -> Tail:

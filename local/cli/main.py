@@ -1,12 +1,13 @@
 """The command line as a whole: its commands, in the order in which one meets them."""
 
 from collections.abc import Callable
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from local.cli import demo, endpoints, images, logs, notebooks, platform, quotas, training
+from local.cli import demo, endpoints, images, logs, notebooks, platform, quotas, status, training
 from local.cli.guard import guarded, interruptible
 
 
@@ -28,14 +29,30 @@ app = typer.Typer(
         " where SMP_HOME says."
     ),
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"smp {version('sagemaker-platform')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Take what stands in front of a command."""
+
+
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "The platform": (platform.up, platform.down, platform.status, platform.env),
+    "The platform": (platform.up, platform.stop, platform.down, status.status, platform.env),
     "Models": (training.train, endpoints.deploy, endpoints.invoke, logs.logs),
     "All at once": (demo.demo,),
 }

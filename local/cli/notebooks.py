@@ -7,12 +7,11 @@ import webbrowser
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from local.cli.aws import Aws
-from local.cli.console import Steps, err, itself, out
-from local.cli.logs import follow_lines
+from local.cli.console import Steps, err, itself
+from local.cli.logs import batches, follow_lines
+from local.cli.output import Json, print_json, print_table
 from local.cli.tailing import NOTEBOOK_GROUP, Tail
 from local.platform.errors import PlatformError
 from local.platform.home import PREFIX
@@ -33,24 +32,34 @@ Name = Annotated[
 
 
 @app.command("list")
-def listed() -> None:
+def listed(as_json: Json = False) -> None:
     """Show the notebook instances."""
-    client = Aws().sagemaker
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("Notebook", "status", "type", "why"):
-        table.add_column(column, overflow="fold")
+    client, found = Aws().sagemaker, []
     for page in client.get_paginator("list_notebook_instances").paginate():
         for one in page["NotebookInstances"]:
-            name, reason = one["NotebookInstanceName"], ""
-            if one["NotebookInstanceStatus"] == "Failed":
-                found = client.describe_notebook_instance(NotebookInstanceName=name)
-                reason = found.get("FailureReason", "")
-            table.add_row(name, one["NotebookInstanceStatus"], one["InstanceType"], escape(reason))
-    out.print(table if table.rows else "Notebook instances: none.")
+            name, status = one["NotebookInstanceName"], one["NotebookInstanceStatus"]
+            reason = ""
+            if status == "Failed":
+                described = client.describe_notebook_instance(NotebookInstanceName=name)
+                reason = described.get("FailureReason", "")
+            found.append(
+                {
+                    "name": name,
+                    "status": status,
+                    "type": one["InstanceType"],
+                    "reason": reason,
+                }
+            )
+    if as_json:
+        print_json(found)
+    elif found:
+        print_table(["name", "status", "type", "reason"], [[*one.values()] for one in found])
+    else:
+        err.print("Notebook instances: none.")
 
 
 @app.command()
-def start(name: Name) -> None:
+def start(name: Name, as_json: Json = False) -> None:
     """Start a notebook instance and wait until it is in service."""
     aws = Aws()
     whole, found = _moved(aws, name, "start", "InService", "Pending")
@@ -60,7 +69,15 @@ def start(name: Name) -> None:
             found.get("FailureReason") or f"It is {found['NotebookInstanceStatus']}.",
             f"What its scripts printed: {itself()} notebook logs {name}",
         )
+    _told(found, as_json)
     err.print(f"Open it:  {itself()} notebook open {name}")
+
+
+def _told(found: DescribeNotebookInstanceOutputTypeDef, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {"name": found["NotebookInstanceName"], "status": found["NotebookInstanceStatus"]}
+        )
 
 
 def _moved(
@@ -93,9 +110,10 @@ def _moved(
 
 
 @app.command()
-def stop(name: Name) -> None:
+def stop(name: Name, as_json: Json = False) -> None:
     """Stop a notebook instance; what lies in SageMaker/ stays, all else of its home goes."""
-    _moved(Aws(), name, "stop", "Stopped", "Stopping")
+    _, found = _moved(Aws(), name, "stop", "Stopped", "Stopping")
+    _told(found, as_json)
 
 
 @app.command("open")
@@ -104,6 +122,7 @@ def opened(
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open it, or only print the address.")
     ] = True,
+    as_json: Json = False,
 ) -> None:
     """Print an address that opens the notebook's JupyterLab for five minutes, and open it."""
     aws = Aws()
@@ -117,7 +136,10 @@ def opened(
     url = aws.sagemaker.create_presigned_notebook_instance_url(
         NotebookInstanceName=found["NotebookInstanceName"]
     )["AuthorizedUrl"]
-    typer.echo(url)
+    if as_json:
+        print_json({"name": found["NotebookInstanceName"], "url": url})
+    else:
+        typer.echo(url)
     if browser and not webbrowser.open(url):
         err.print("No browser could be opened here: open the address yourself.")
 
@@ -128,6 +150,7 @@ def logs(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Print what the notebook's lifecycle scripts and its JupyterLab have printed."""
     aws = Aws()
@@ -139,7 +162,7 @@ def logs(
             f"{whole} has written nothing yet.",
             "A notebook whose role may not write logs has none: see its role's policies.",
         )
-    follow_lines(iter(lambda: list(tail.lines()), None), follow)
+    follow_lines(batches(tail), follow, as_json)
 
 
 def _find(aws: Aws, name: str) -> DescribeNotebookInstanceOutputTypeDef:

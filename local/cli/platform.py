@@ -1,22 +1,26 @@
-"""`smp up | down | status | env`."""
+"""`smp up | stop | down | env`."""
 
-import json
 import shlex
+import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated
 
-import psutil
 import typer
 from rich.markup import escape
-from rich.table import Table
 
-from local import confinement
-from local.cli.aws import Aws
-from local.cli.console import Steps, err, itself, out, size
+from local import confinement, shell
+from local.cli.console import Steps, err, itself
+from local.cli.output import Json, print_json
 from local.platform import lifecycle, server
-from local.platform.home import PREFIX, default_home
+from local.platform.errors import PlatformError
+from local.platform.home import ACCOUNT, REGION, Home, default_home
 from local.platform.lifecycle import Platform
+from local.sagemaker.notebooks import volumes
+
+# How many files are named of a notebook.
+_NAMED = 5
 
 
 class Shell(StrEnum):
@@ -37,20 +41,31 @@ def up(
             show_default=False,
         ),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Start the platform and deploy every stack; find it, and deploy what changed, if it runs."""
     began = time.monotonic()
     platform = bring_up(port)
+    seconds = time.monotonic() - began
+    if as_json:
+        print_json(
+            {
+                "url": platform.url,
+                "account": ACCOUNT,
+                "region": REGION,
+                "home": str(platform.home.path),
+                "found": platform.found,
+                "seconds": round(seconds, 1),
+            }
+        )
+        return
     words = "found and brought up to date" if platform.found else "ready"
-    err.print(
-        f"[bold green]The platform is {words}[/] at {platform.url}"
-        f" after {time.monotonic() - began:.1f} s."
-    )
+    err.print(f"[bold green]The platform is {words}[/] at {platform.url} after {seconds:.1f} s.")
     err.print(f"  Confinement:          {confinement.offered().summary}.")
     smp = itself()
     err.print(f'  Point a shell at it:  eval "$({smp} env)"')
     err.print(f"  Train on it:          {smp} demo, or {smp} train REQUEST.json")
-    err.print(f"  End it:               {smp} down")
+    err.print(f"  Pause it, or end it:  {smp} stop, {smp} down")
 
 
 def bring_up(port: int | None = None) -> Platform:
@@ -59,14 +74,80 @@ def bring_up(port: int | None = None) -> Platform:
         return lifecycle.up(default_home(), port, steps)
 
 
-def down() -> None:
-    """End the platform with all its processes, and remove everything that it kept."""
+def stop(as_json: Json = False) -> None:
+    """End the platform with all its processes and keep everything: smp up takes it up again."""
     home = default_home()
-    if not home.path.exists():
+    count = lifecycle.stop(home, lambda text: err.print(escape(text))) if home.path.exists() else 0
+    if as_json:
+        print_json({"processes": count, "home": str(home.path)})
+    elif not count:
         err.print("No platform runs here.")
+    else:
+        err.print(f"Ended {_processes(count)} and kept {home.path}. Go on with: {itself()} up")
+
+
+def down(
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask, whatever notebooks hold.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """End the platform with all its processes, and remove everything that it kept.
+
+    Where a notebook holds files that nobody else has, it asks first; a program says --yes.
+    """
+    home = default_home()
+    count = 0
+    if home.path.exists():
+        home.check()
+        if not yes:
+            _ask(home)
+        count = lifecycle.down(home, lambda text: err.print(escape(text)))
+        if not as_json:
+            err.print(f"Ended {_processes(count)} and removed {home.path}.")
+    elif not as_json:
+        err.print("No platform runs here.")
+    if as_json:
+        print_json({"processes": count, "home": str(home.path)})
+
+
+def at_terminal() -> bool:
+    """Whether somebody reads what is asked, and can answer."""
+    return sys.stdin.isatty() and err.is_terminal
+
+
+def _processes(count: int) -> str:
+    return f"{count} process{'' if count == 1 else 'es'}"
+
+
+def _ask(home: Home) -> None:
+    """Let a person at a terminal decide about what notebooks hold.
+
+    Raises:
+        PlatformError: They keep it, or nobody is there to be asked.
+    """
+    lost = volumes.changed(home.notebooks)
+    if not lost:
         return
-    count = lifecycle.down(home, lambda text: err.print(escape(text)))
-    err.print(f"Ended {count} process{'' if count == 1 else 'es'} and removed {home.path}.")
+    held = "\n".join(
+        f"{name}: {', '.join(files[:_NAMED])}"
+        + (f" and {len(files) - _NAMED} more" if len(files) > _NAMED else "")
+        for name, files in lost.items()
+    )
+    if at_terminal():
+        err.print(escape(f"These notebooks hold files that are nowhere else:\n{held}"))
+        if typer.confirm("Remove them with the platform?", err=True):
+            return
+        raise PlatformError(
+            "end the platform",
+            "You keep it; nothing was removed.",
+            f"Pause it with {itself()} stop, or give it up with {itself()} down",
+        )
+    raise PlatformError(
+        "end the platform",
+        f"Notebooks hold files that are nowhere else, and nobody is here to be asked:\n{held}",
+        f"Keep them with {itself()} stop, or give them up with {itself()} down --yes",
+    )
 
 
 def env(
@@ -79,106 +160,29 @@ def env(
             show_default=False,
         ),
     ] = "",
+    as_json: Json = False,
 ) -> None:
-    """Print the variables that point boto3, the AWS CLI and the SDKs at the platform.
+    """Print what points boto3, the AWS CLI and the SDKs of a shell at the platform.
 
-    Use it as: eval "$(smp env)"
+    Use it as: eval "$(smp env)". It sets the variables of the platform, takes out what would lead
+    elsewhere (a profile, a session token, other endpoints), and adds this machine to NO_PROXY.
     """
     platform = lifecycle.attach(default_home())
     key = lifecycle.further_account(platform, account) if account else platform.credentials
-    variables = key.variables(platform.url)
-    if form is Shell.json:
-        typer.echo(json.dumps(variables, indent=2))
+    here = shell.found()
+    variables = key.variables(platform.url) | shell.bypass(here)
+    if as_json or form is Shell.json:
+        print_json(variables)
         return
-    for name, value in variables.items():
-        text = (
-            f"set -gx {name} {shlex.quote(value)};"
-            if form is Shell.fish
-            else f"export {name}={shlex.quote(value)}"
-        )
-        typer.echo(text)
+    left_over = [name for name in shell.misleading(here) if name not in variables]
+    for line in _lines(form, variables, left_over):
+        typer.echo(line)
 
 
-def status() -> None:
-    """Show what runs: server, stacks, endpoints, notebooks and jobs, and the memory it takes."""
-    home = default_home()
-    platform = lifecycle.attach(home)
-    aws = Aws(platform)
-    process = platform.server.process
-    if process is None:
-        return
-    rows = [process, *process.children(recursive=True)]
-    seconds = time.time() - process.create_time()
-    out.print(
-        f"[bold]Server[/]   {platform.url}  process {process.pid}  up"
-        f" {seconds / 60:.0f} min  {size(memory(rows))} in {len(rows)} processes"
-    )
-    out.print(f"[bold]Folder[/]   {escape(str(home.path))}")
-    out.print(f"[bold]Confinement[/]   {confinement.offered().summary}")
-    _stacks(aws)
-    _endpoints(aws)
-    _notebooks(aws)
-    _jobs(aws)
-
-
-def memory(processes: list[psutil.Process]) -> int:
-    """Resident bytes, with what is shared counted once where the system tells."""
-    total = 0
-    for process in processes:
-        try:
-            full = process.memory_full_info()
-            total += getattr(full, "pss", 0) or full.rss
-        except psutil.Error:
-            continue
-    return total
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _stacks(aws: Aws) -> None:
-    table = _table("Stacks", "name", "status")
-    pages = aws.cloudformation.get_paginator("describe_stacks").paginate()
-    for stack in (stack for page in pages for stack in page["Stacks"]):
-        if stack["StackName"].startswith(PREFIX):
-            table.add_row(stack["StackName"], stack["StackStatus"])
-    out.print(table)
-
-
-def _endpoints(aws: Aws) -> None:
-    table = _table("Endpoints", "name", "status", "reason")
-    client = aws.sagemaker
-    for endpoint in client.list_endpoints()["Endpoints"]:
-        name = endpoint["EndpointName"]
-        reason = ""
-        if endpoint["EndpointStatus"] == "Failed":
-            reason = client.describe_endpoint(EndpointName=name).get("FailureReason", "")
-        table.add_row(name, endpoint["EndpointStatus"], escape(reason))
-    out.print(table if table.rows else "Endpoints: none. Deploy one with: smp deploy")
-
-
-def _notebooks(aws: Aws) -> None:
-    table = _table("Notebook instances", "name", "status", "type")
-    pages = aws.sagemaker.get_paginator("list_notebook_instances").paginate()
-    for notebook in (notebook for page in pages for notebook in page["NotebookInstances"]):
-        table.add_row(
-            notebook["NotebookInstanceName"],
-            notebook["NotebookInstanceStatus"],
-            notebook["InstanceType"],
-        )
-    out.print(table if table.rows else "Notebook instances: none.")
-
-
-def _jobs(aws: Aws) -> None:
-    table = _table("Training jobs (newest first)", "name", "status", "created")
-    jobs = aws.sagemaker.list_training_jobs(
-        MaxResults=10, SortBy="CreationTime", SortOrder="Descending"
-    )["TrainingJobSummaries"]
-    for job in jobs:
-        created = job["CreationTime"].astimezone().strftime("%H:%M:%S")
-        table.add_row(job["TrainingJobName"], job["TrainingJobStatus"], created)
-    out.print(table if table.rows else "Training jobs: none. Start one with: smp train")
+def _lines(form: Shell, variables: Mapping[str, str], left_over: Sequence[str]) -> Iterator[str]:
+    if form is Shell.fish:
+        yield from (f"set -e {name};" for name in left_over)
+        yield from (f"set -gx {name} {shlex.quote(value)};" for name, value in variables.items())
+    else:
+        yield f"unset {' '.join(left_over)}"
+        yield from (f"export {name}={shlex.quote(value)}" for name, value in variables.items())

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from local.cli.aws import Aws
-from local.cli.console import err, out
+from local.cli.console import err
+from local.cli.output import Json, print_json, print_table
 from local.platform import control
 from local.platform.home import default_home
 from local.platform.lifecycle import attach
@@ -29,30 +29,36 @@ def quota(
     named: Annotated[
         str, typer.Option("--name", help="Those whose name contains this.", show_default=False)
     ] = "",
+    as_json: Json = False,
 ) -> None:
     """Show the service quotas: what is allowed, what is used of it, and what has been changed."""
     if context.invoked_subcommand is None:
-        _show(every, named)
+        _show(every, named, as_json)
 
 
-def _show(every: bool, named: str) -> None:
+def _show(every: bool, named: str, as_json: bool) -> None:
     rows = [
         row
         for row in _call()
         if named.lower() in row["name"].lower() and (every or named or _interesting(row))
     ]
-    shown = _table("Quota", "code", "limit", "in use", "percent")
-    for row in rows:
-        limit, used = row["limit"], row["used"]
-        percent = f"{100 * used / limit:.0f} %" if limit else "-"
-        name = escape(row["name"]) + (" [dim](changed)[/]" if row["changed"] else "")
-        shown.add_row(name, row["code"], str(limit), str(used), percent)
+    if as_json:
+        names = ("name", "code", "limit", "used", "changed")
+        print_json([{name: row[name] for name in names} for row in rows])
+        return
     if not rows:
         err.print(f"No quota that is enforced here contains {named!r}.")
         return
-    out.print(shown)
+    print_table(["quota", "code", "limit", "in use", "percent", "changed"], [*map(_row, rows)])
     if not every and not named:
         err.print("Shown are totals and what is used or changed. All: smp quota --all")
+
+
+def _row(row: Mapping[str, Any]) -> list[str]:
+    limit, used = row["limit"], row["used"]
+    percent = f"{100 * used / limit:.0f} %" if limit else ""
+    changed = "yes" if row["changed"] else ""
+    return [row["name"], row["code"], str(limit), str(used), percent, changed]
 
 
 def _interesting(row: Mapping[str, Any]) -> bool:
@@ -63,53 +69,66 @@ def _interesting(row: Mapping[str, Any]) -> bool:
 def change(
     quota: Annotated[str, typer.Argument(help="The quota's name, or its code.")],
     value: Annotated[int, typer.Argument(min=0, help="How much is allowed from now on.")],
+    as_json: Json = False,
 ) -> None:
     """Set a quota, as only AWS can; what runs already goes on, however little is allowed."""
     changed = _call({"set": table.codes().get(quota, quota), "value": value})
-    err.print(f"{escape(changed['name'])} ({changed['code']}) is {changed['limit']} now.")
+    if as_json:
+        print_json({name: changed[name] for name in ("name", "code", "limit")})
+    else:
+        err.print(f"{escape(changed['name'])} ({changed['code']}) is {changed['limit']} now.")
 
 
 @app.command()
-def requests() -> None:
+def requests(as_json: Json = False) -> None:
     """Show the requests for more, newest first."""
     client = Aws().service_quotas
     pages = client.get_paginator("list_requested_service_quota_change_history").paginate()
-    shown = _table("Request", "status", "quota", "code", "wanted", "by")
-    for page in pages:
-        for one in page["RequestedQuotas"]:
-            shown.add_row(
-                one["Id"],
-                one["Status"],
-                escape(one["QuotaName"]),
-                one["QuotaCode"],
-                f"{one['DesiredValue']:g}",
-                json.loads(one["Requester"])["callerArn"].rpartition(":")[2],
-            )
-    out.print(
-        shown
-        if shown.rows
-        else "No request. File one with: aws service-quotas request-service-quota-increase"
-    )
+    found = [_request(one) for page in pages for one in page["RequestedQuotas"]]
+    if as_json:
+        print_json(found)
+    elif found:
+        rows = [[f"{x:g}" if isinstance(x, float) else x for x in one.values()] for one in found]
+        print_table(["request", "status", "quota", "code", "wanted", "by"], rows)
+    else:
+        err.print("No request. File one with: aws service-quotas request-service-quota-increase")
+
+
+def _request(one: Mapping[str, Any]) -> dict[str, Any]:
+    requester = json.loads(one["Requester"])["callerArn"] if "Requester" in one else ""
+    return {
+        "id": one["Id"],
+        "status": one["Status"],
+        "quota": one["QuotaName"],
+        "code": one["QuotaCode"],
+        "wanted": float(one["DesiredValue"]),
+        "by": requester.rpartition(":")[2],
+    }
 
 
 @app.command()
 def approve(
     request: Annotated[str, typer.Argument(help="The request's id: see smp quota requests.")],
+    as_json: Json = False,
 ) -> None:
     """Grant a request for more, as only AWS can: the quota is what was asked for."""
-    _decide("approve", request)
+    _decide("approve", request, as_json)
 
 
 @app.command()
 def deny(
     request: Annotated[str, typer.Argument(help="The request's id: see smp quota requests.")],
+    as_json: Json = False,
 ) -> None:
     """Refuse a request for more, as only AWS can: the quota stays as it is."""
-    _decide("deny", request)
+    _decide("deny", request, as_json)
 
 
-def _decide(how: str, request: str) -> None:
+def _decide(how: str, request: str, as_json: bool) -> None:
     decided = _call({how: request})
+    if as_json:
+        print_json(_request(decided))
+        return
     err.print(
         f"{decided['Status']}: {escape(decided['QuotaName'])} ({decided['QuotaCode']}), "
         f"{decided['DesiredValue']:g} wanted."
@@ -127,10 +146,3 @@ def _call(wish: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - a JSO
         wish,
         "See names, codes and requests with: smp quota --all, smp quota requests",
     )
-
-
-def _table(*columns: str) -> Table:
-    shown = Table(box=None, padding=(0, 2, 0, 0))
-    for column in columns:
-        shown.add_column(column, overflow="fold")
-    return shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from algorithms import catalog
 from local.cli.aws import Aws
@@ -13,6 +14,15 @@ TRAINING_GROUP = "/aws/sagemaker/TrainingJobs"
 ENDPOINT_GROUP = "/aws/sagemaker/Endpoints/"
 NOTEBOOK_GROUP = "/aws/sagemaker/NotebookInstances"
 FUNCTION_GROUP = "/aws/lambda/"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a log; what is no log of CloudWatch has no stream and no time."""
+
+    message: str
+    stream: str = ""
+    time: str = ""
 
 
 @dataclass
@@ -24,10 +34,14 @@ class Tail:
     prefix: str = ""
     _tokens: dict[str, str] = field(default_factory=dict)
 
-    def lines(self) -> Iterator[str]:
+    def events(self) -> Iterator[Line]:
         """What has been written since the last call."""
         for stream in self._streams():
             yield from self._events(stream)
+
+    def lines(self) -> Iterator[str]:
+        """The words alone of what has been written since the last call."""
+        return (line.message for line in self.events())
 
     def exists(self) -> bool:
         """Whether anything was ever written."""
@@ -50,7 +64,7 @@ class Tail:
             return []
         return names
 
-    def _events(self, stream: str) -> Iterator[str]:
+    def _events(self, stream: str) -> Iterator[Line]:
         logs = self.aws.logs
         while True:
             seen = self._tokens.get(stream)
@@ -68,7 +82,12 @@ class Tail:
             )
             token = page["nextForwardToken"]
             for event in page["events"]:
-                yield event["message"].rstrip("\n")
+                moment = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
+                yield Line(
+                    event["message"].rstrip("\n"),
+                    stream,
+                    moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                )
             self._tokens[stream] = token
             # The service says that there is no more by giving the same token again.
             if token == seen or not page["events"]:

@@ -14,6 +14,7 @@ from local.cli import digits, reading, workflow
 from local.cli import source as code
 from local.cli.aws import Aws
 from local.cli.console import Steps, err
+from local.cli.output import Json, print_json
 from local.platform.errors import PlatformError
 from local.platform.home import CHECKOUT
 
@@ -37,6 +38,7 @@ def train(
     wait: Annotated[
         bool, typer.Option(help="Show the workflow until it ends, or only start it.")
     ] = True,
+    as_json: Json = False,
 ) -> None:
     """Train, register and deploy what a job request says."""
     aws = Aws()
@@ -45,12 +47,19 @@ def train(
         digits.bring_missing(aws)
     execution = workflow.start(aws, with_origin(aws, read(aws, request), request, source))
     if not wait:
-        typer.echo(execution)
+        if as_json:
+            print_json({"execution": execution})
+        else:
+            typer.echo(execution)
         return
     with Steps() as steps:
         outcome = workflow.follow(aws, execution, steps)
     err.print(f"[bold green]Done:[/] {escape(outcome.job or execution)}")
-    typer.echo(json.dumps(outcome.output, indent=2))
+    print_json(
+        {"execution": execution, "job": outcome.job, "output": outcome.output}
+        if as_json
+        else outcome.output
+    )
 
 
 def read(aws: Aws, path: Path) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from local import shell
+
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
 HOST = "127.0.0.1"
@@ -45,16 +47,19 @@ class Settings:
 def prepare(settings: Settings) -> None:
     """Put the settings where ministack looks for them; call it before any import of ministack.
 
-    Variables of the caller's shell that would send a call elsewhere (a profile, another endpoint,
-    credentials of a real account) are removed, since functions inherit this environment.
+    Variables of the caller's shell that would send a call elsewhere (a profile, another endpoint, a
+    proxy, credentials of a real account) are removed, since functions inherit this environment.
     """
     temporary = settings.state / "tmp"
     _empty(temporary)
     for name in [*os.environ]:
-        if name.startswith(("AWS_", "MINISTACK_", "LOCALSTACK_")) and name != "AWS_CA_BUNDLE":
+        if name.startswith(("MINISTACK_", "LOCALSTACK_")):
             del os.environ[name]
+    for name in shell.of_aws(os.environ):
+        del os.environ[name]
     os.environ.update(
         {
+            **shell.bypass(os.environ),
             "AUTH": "true",
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": settings.endpoint_url,

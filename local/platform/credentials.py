@@ -5,6 +5,7 @@ account is a user or a role, to whom bucket and key policies apply; so is this o
 """
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -42,6 +43,9 @@ class Credentials:
             "AWS_DEFAULT_REGION": REGION,
             # A laptop is no EC2 instance: without this, a missing key costs a wait of seconds.
             "AWS_EC2_METADATA_DISABLED": "true",
+            # A profile there may name an endpoint, demand a second factor or ignore the endpoint.
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "SAGEMAKER_USER_CONFIG_OVERRIDE": str(SDK_SETTINGS),
         }
 

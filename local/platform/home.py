@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from local import shell
 from local.platform import ownership
 from local.platform.errors import PlatformError
 from local.platform.locking import exclusive
@@ -45,6 +46,11 @@ class Home:
     def state(self) -> Path:
         """What the server itself keeps."""
         return self.path / "state"
+
+    @property
+    def notebooks(self) -> Path:
+        """The folders of the notebook instances, within the state."""
+        return self.state / "sagemaker" / "notebooks"
 
     @property
     def temporary(self) -> Path:
@@ -208,7 +214,7 @@ def tool_environment() -> dict[str, str]:
 
     Nor do they see a profile of `~/.aws`: the CDK CLI would ask AWS for the account behind it.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    kept = shell.cleaned(os.environ)
     places = [
         str(Path(sys.executable).parent),
         str(node().parent),

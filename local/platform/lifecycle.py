@@ -43,7 +43,14 @@ def attach(home: Home) -> Platform:
     process = server.running(home)
     key = credentials.load(home)
     if process is None or key is None:
-        raise PlatformError("find the platform", "No platform runs here.", "Start one with: smp up")
+        kept = home.marker.exists() and home.holds_state
+        raise PlatformError(
+            "find the platform",
+            "No platform runs here.",
+            f"Take up what is kept in {home.path} with: smp up"
+            if kept
+            else "Start one with: smp up",
+        )
     return Platform(home, process, key, found=True)
 
 
@@ -202,6 +209,16 @@ def further_account(platform: Platform, account: str) -> Credentials:
     if found != known:
         credentials.keep(platform.home, account, found)
     return found
+
+
+def stop(home: Home, note: Callable[[str], None]) -> int:
+    """End the platform of `home` and keep its state for the next `up`; how many processes ended.
+
+    Raises:
+        PlatformError: The folder is not its user's alone, or holds what no platform put there.
+    """
+    with home.locked("smp stop", note):
+        return server.stop(home)
 
 
 def down(home: Home, note: Callable[[str], None]) -> int:

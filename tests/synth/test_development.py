@@ -8,6 +8,7 @@ import pytest
 from aws_cdk import App, Stack
 from aws_cdk.assertions import Match, Template
 
+from environments.prices import prices
 from sagemaker_constructs import notebook_permissions
 from sagemaker_constructs.notebook_files import MAX_CHARACTERS, NotebookFiles
 from tests.synth.conftest import ROOT, declare
@@ -255,6 +256,16 @@ def test_scripts_are_told_by_the_stack_and_stay_within_sagemakers_limit(
         assert settings
         assert '"interval_seconds":60' in settings[1]
         assert "'" not in settings[1]
+
+
+def test_notebooks_are_told_what_an_hour_costs_from_the_table_of_prices(template: Template) -> None:
+    text = _scripts(template)["OnStart"]
+    found = re.search(r'"prices":(\{.*?\}\})', text)
+    assert found
+    told = json.loads(found[1])
+    assert told["as_of"] == prices().read_on.isoformat()
+    assert told["training"] == {"ml.m5.xlarge": 0.257}
+    assert {price for _, price in told["endpoints"].values()} <= {0.128, 0.257, "unknown"}
 
 
 def test_the_idle_time_is_the_files(template: Template) -> None:

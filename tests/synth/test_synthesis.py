@@ -101,6 +101,14 @@ def test_every_type_of_resource_is_priced_or_known_to_be_free_at_rest(
     }
 
 
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_what_a_shipped_environment_costs_when_idle_is_known_to_the_last_line(
+    synthesize: Callable[[str], Path], environment: str
+) -> None:
+    found = _idle(synthesize(environment)).values()
+    assert [line.what for line in found if line.month(prices().hours_per_month) is None] == []
+
+
 @pytest.mark.parametrize("environment", ["prod", "staging"])
 def test_a_private_network_without_notebooks_costs_nothing_by_the_hour(
     synthesize: Callable[[str], Path], environment: str

@@ -7,6 +7,7 @@ import subprocess
 import time
 from typing import Any
 
+from local import shell
 from local.sagemaker.logs import LogStream
 from local.sagemaker.notebooks.home import NotebookHome
 from local.sagemaker.notebooks.jupyter import JupyterLab, LabFailed
@@ -111,6 +112,8 @@ class Instance:
             "AWS_DEFAULT_REGION": aws.region,
             "AWS_ENDPOINT_URL": aws.endpoint_url,
             "AWS_EC2_METADATA_DISABLED": "true",
+            # For whoever sets a proxy in the notebook to reach the internet.
+            **shell.bypass({}),
             # The SDKs fetch the role's credentials here, and fetch them again before they end.
             "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{aws.endpoint_url}{CREDENTIALS_PATH}",
             "AWS_CONTAINER_AUTHORIZATION_TOKEN": self._credentials_token,

@@ -47,6 +47,7 @@ class NotebookHome:
         self.scripts = folder / "scripts"
         self.temporary = folder / "tmp"
         self.environment = self.path / "anaconda3" / "envs" / "python3"
+        self._clones = folder / "clones"
 
     def renew(self, notebook: Mapping[str, Any]) -> None:
         """Give the instance a fresh home round the volume that it kept."""
@@ -77,6 +78,17 @@ class NotebookHome:
     def remove(self) -> None:
         """Remove all of it, the volume too."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def keep_cloned(self, name: str) -> None:
+        """Note when a repository was cloned: what is newer in its folder, people have put there."""
+        self._clones.mkdir(exist_ok=True)
+        (self._clones / name).write_bytes(b"")
+
+    def cloned(self) -> dict[str, int]:
+        """When each of the volume's repositories was cloned, in nanoseconds, by its folder."""
+        if not self._clones.is_dir():
+            return {}
+        return {path.name: path.stat().st_mtime_ns for path in self._clones.iterdir()}
 
     def rules(self) -> Rules:
         """What runs in the notebook changes its home and its temporary files, and no others."""

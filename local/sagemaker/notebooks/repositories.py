@@ -119,6 +119,7 @@ class CodeRepositories:
             git = found["GitConfig"]
         # Elsewhere first: a clone that was cut off would be taken for one that is there.
         _clone(git, home, machine, login(git, role)).rename(target)
+        home.keep_cloned(target.name)
 
 
 def stand_ins() -> dict[str, Path]:

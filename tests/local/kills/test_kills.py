@@ -269,4 +269,4 @@ def test_a_first_deployment_that_was_killed_with_its_server_goes_on(tmp_path: Pa
         assert len(statuses) == STACKS + 1
         assert {*statuses.values()} <= {"CREATE_COMPLETE", "UPDATE_COMPLETE"}, statuses
     finally:
-        run_smp(home.path, ["down"], 60)
+        run_smp(home.path, ["down", "--yes"], 60)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from algorithms import catalog
 from algorithms.toolkit import available
 from local.cli import images as cli
 from local.images import building, contents
@@ -33,6 +34,10 @@ def test_light_and_deep_algorithms_are_told_apart_by_all_that_they_import() -> N
     assert {name for name in light if kinds[name] == "light"} == light
     assert kinds["ipinsights"] == "deep"
     assert set(kinds.values()) == {"light", "deep"}
+
+
+def test_an_image_is_made_for_each_algorithm_of_the_catalogue_and_for_nothing_else() -> None:
+    assert set(contents.listed([])) == set(catalog.names())
 
 
 def test_the_lock_names_what_each_kind_needs_with_hashes() -> None:

@@ -1,5 +1,6 @@
 """Sample notebooks are committed as somebody finds them who opens them for the first time."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,16 @@ def test_a_sample_is_valid_and_committed_without_what_a_run_leaves(path: Path) -
     assert [cell.outputs for cell in code] == [[]] * len(code)
     assert [cell.execution_count for cell in code] == [None] * len(code)
     assert [cell.metadata for cell in notebook.cells] == [{}] * len(notebook.cells)
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_a_sample_asks_the_platform_for_prices_and_names_none_itself(path: Path) -> None:
+    import nbformat
+
+    code = [
+        cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"
+    ]
+    assert not re.search(r"ml\.\w+\.\w+[\"']?\s*[:=]\s*\d", "\n".join(code))
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)

@@ -7,6 +7,11 @@ from typing import Any
 ROOT = Path(__file__).parents[3]
 KEY = {"Type": "AWS::KMS::Key"}
 NAT = {"Type": "AWS::EC2::NatGateway"}
+PROVISIONED = {"Type": "AWS::DynamoDB::Table", "Properties": {"BillingMode": "PROVISIONED"}}
+UNCOUNTED = {
+    "Type": "AWS::EC2::VPCEndpoint",
+    "Properties": {"VpcEndpointType": "Interface", "SubnetIds": {"Ref": "Subnets"}},
+}
 
 
 def _assembly(folder: Path, region: str, **resources: dict[str, Any]) -> Path:
@@ -36,12 +41,41 @@ def test_lines_total_and_how_many_are_unknown_are_printed(tmp_path: Path) -> Non
         "KMS key 2 1.000 /month 2.00",
         "NAT gateway 1 unknown (us-east-1: 0.045 /hour) unknown (us-east-1: 32.85)",
         "known, without 1 of 2 lines 2.00",
+        "NAT gateway: regions.eu-north-1.nat_gateway_hour is missing; fill it with:"
+        " .venv/bin/python scripts/fill_price.py regions.eu-north-1.nat_gateway_hour",
     ]
+
+
+def test_every_unknown_line_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
+    queue = {"Type": "AWS::SQS::Queue"}
+    folder = _assembly(tmp_path / "dev", "us-east-1", A=queue, B=PROVISIONED, C=UNCOUNTED)
+    shown = _cost(folder).stdout
+    assert (
+        "AWS::SQS::Queue: not judged: free_at_rest.AWS::SQS::Queue is missing; fill it with:"
+        " .venv/bin/python scripts/fill_price.py free_at_rest.AWS::SQS::Queue --because" in shown
+    )
+    assert "PROVISIONED: no key of the table prices it; judge it in stacks/idle_cost.py" in shown
+    assert "by zone: the template does not say how many" in shown
+
+
+def test_a_price_that_was_inferred_is_marked_and_explained(tmp_path: Path) -> None:
+    config = {
+        "Type": "AWS::SageMaker::EndpointConfig",
+        "Properties": {
+            "ProductionVariants": [
+                {"VariantName": "A", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+            ]
+        },
+    }
+    shown = _cost(_assembly(tmp_path / "dev", "eu-west-1", A=config)).stdout
+    assert "0.128 /hour (inferred)" in shown
+    assert "endpoint A: ml.m5.large: inferred, its price in Studio" in shown
 
 
 def test_a_total_of_nothing_known_is_unknown_and_not_zero(tmp_path: Path) -> None:
     result = _cost(_assembly(tmp_path / "dev", "eu-north-1", A=NAT))
-    assert result.stdout.split()[-3:] == ["nothing", "known", "unknown"]
+    assert "  nothing known" in result.stdout
+    assert result.stdout.splitlines()[4].split() == ["nothing", "known", "unknown"]
 
 
 def test_an_environment_without_anything_paid_costs_nothing(tmp_path: Path) -> None:

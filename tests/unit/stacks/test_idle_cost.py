@@ -1,3 +1,4 @@
+import copy
 from decimal import Decimal
 from typing import Any
 
@@ -85,7 +86,22 @@ def test_an_endpoint_counts_at_its_least_instances_once_a_model_is_deployed() ->
     assert (instances.what, instances.count) == ("endpoint digits: ml.m5.xlarge", 2)
     assert instances.month(HOURS) == Decimal("335.80")
     assert {instances.when, volumes.when} == {DEPLOYED}
+    # The template says nothing of their size.
     assert volumes.month(HOURS) is None
+
+
+def test_the_disks_of_an_endpoint_are_counted_for_each_of_its_instances() -> None:
+    config = copy.deepcopy(ENDPOINT["Config"])
+    config["Properties"]["ProductionVariants"][0]["VolumeSizeInGB"] = 30
+    _, volumes = _endpoint(Config=config, Target=TARGET)
+    assert (volumes.count, volumes.month(HOURS)) == (60, Decimal("8.40"))
+
+
+def test_disks_that_instances_bring_themselves_are_in_the_price_of_these() -> None:
+    config = copy.deepcopy(ENDPOINT["Config"])
+    config["Properties"]["ProductionVariants"][0]["InstanceType"] = "ml.g5.xlarge"
+    (line,) = _endpoint(Config=config)
+    assert line.what == "endpoint digits: ml.g5.xlarge"
 
 
 def test_an_endpoint_that_does_not_scale_counts_at_its_instances() -> None:
