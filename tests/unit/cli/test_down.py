@@ -171,7 +171,7 @@ def test_a_person_at_a_terminal_decides(
 ) -> None:
     (notebook.volume / "mine.txt").write_text("work")
     monkeypatch.setattr(commands, "at_terminal", lambda: True)
-    monkeypatch.setattr(commands.typer, "confirm", lambda *_, **__: answer == "y\n")
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: answer == "y\n")
     said = smp("down")
     assert "mine.txt" in said.err
     assert home.path.exists() == kept
