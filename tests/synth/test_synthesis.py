@@ -14,6 +14,7 @@ from environments.model import Environment, names
 from environments.prices import prices
 from local.platform import assembly
 from local.platform.commands import Commands
+from local.platform.home import ENVIRONMENT
 from stacks.assembly import stacks
 from stacks.idle_cost import ALWAYS, DEPLOYED, RUNNING, Line, lines, priced
 from tests.synth.grants import findings
@@ -42,7 +43,7 @@ def synthesize(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
     @cache
     def once(environment: str) -> Path:
-        if environment == assembly.ENVIRONMENT:
+        if environment == ENVIRONMENT:
             return assembly.make(Commands(), lambda _: None)
         folder = home / environment
         command = [str(ROOT / "node_modules" / ".bin" / "cdk"), "synth", "--quiet", "--strict"]
