@@ -47,10 +47,16 @@ def load() -> Digits:
 
 
 def bring(aws: Aws, parts: Digits) -> dict[str, str]:
-    """Put the data for training into the data bucket; the key of each channel's object."""
+    """Put the data for training into the data bucket; the key of each part's object."""
     bucket = aws.parameter("storage/data-bucket")
+    # Clusters are found without labels.
+    clusters = "".join(line.partition(",")[2] for line in parts.train.splitlines(keepends=True))
     keys = {}
-    for channel, text in (("train", parts.train), ("validation", parts.validation)):
+    for channel, text in (
+        ("train", parts.train),
+        ("validation", parts.validation),
+        ("clusters", clusters),
+    ):
         keys[channel] = f"{_PREFIX}{channel}/digits.csv"
         aws.s3.put_object(
             Bucket=bucket, Key=keys[channel], Body=text.encode(), ContentType="text/csv"
