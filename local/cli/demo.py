@@ -123,9 +123,10 @@ def upload(aws: Aws, parts: Digits, steps: Progress) -> tuple[dict[str, Any], li
     uris = []
     with _step(steps, "upload the data", "See whether the stacks are deployed: smp status"):
         bucket = aws.parameter("storage/data-bucket")
-        for channel, key in digits.bring(aws, parts).items():
-            uri = f"s3://{bucket}/{key}"
-            request["channels"][channel]["s3_uri"] = f"{uri.rpartition('/')[0]}/"
+        keys = digits.bring(aws, parts)
+        for channel, settings in request["channels"].items():
+            uri = f"s3://{bucket}/{keys[channel]}"
+            settings["s3_uri"] = f"{uri.rpartition('/')[0]}/"
             uris.append(uri)
     return request, uris
 

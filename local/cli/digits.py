@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from local.cli.aws import Aws
 
 _PREFIX = "digits/"
+_PARTS = ("train", "validation", "clusters")
 SEED = 7
 HELD_OUT = 360
 VALIDATION = 287
@@ -47,10 +48,12 @@ def load() -> Digits:
 
 
 def bring(aws: Aws, parts: Digits) -> dict[str, str]:
-    """Put the data for training into the data bucket; the key of each channel's object."""
+    """Put the data for training into the data bucket; the key of each part's object."""
     bucket = aws.parameter("storage/data-bucket")
+    # Clusters are found without labels.
+    clusters = "".join(line.partition(",")[2] for line in parts.train.splitlines(keepends=True))
     keys = {}
-    for channel, text in (("train", parts.train), ("validation", parts.validation)):
+    for channel, text in zip(_PARTS, (parts.train, parts.validation, clusters), strict=True):
         keys[channel] = f"{_PREFIX}{channel}/digits.csv"
         aws.s3.put_object(
             Bucket=bucket, Key=keys[channel], Body=text.encode(), ContentType="text/csv"
@@ -59,10 +62,13 @@ def bring(aws: Aws, parts: Digits) -> dict[str, str]:
 
 
 def bring_missing(aws: Aws) -> None:
-    """Put the data for training into the data bucket, unless something of it is there."""
+    """Put the data for training into the data bucket, unless each part has something there."""
     bucket = aws.parameter("storage/data-bucket")
-    if not aws.s3.list_objects_v2(Bucket=bucket, Prefix=_PREFIX, MaxKeys=1)["KeyCount"]:
-        bring(aws, load())
+    for part in _PARTS:
+        prefix = f"{_PREFIX}{part}/"
+        if not aws.s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)["KeyCount"]:
+            bring(aws, load())
+            return
 
 
 def _csv(labels: Sequence[int], rows: Sequence[str]) -> str:

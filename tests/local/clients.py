@@ -22,6 +22,7 @@ def run(
     environment = ENVIRONMENTS / name
     assert (environment / ".ready").exists(), f"{environment} is not made: run `make clients`"
     return subprocess.run(
+        # Of a path, what is installed beside the environment.
         [str(environment / "bin" / command[0]), *command[1:]],
         env={
             "PATH": f"{environment}/bin:{os.environ['PATH']}",

@@ -1,6 +1,9 @@
-"""The AWS CLI, version 1, and its waiters, unchanged."""
+"""The AWS CLI, version 1 and where it is installed version 2, and its waiters, unchanged."""
 
 import json
+import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,9 +18,10 @@ from tests.platform import LocalPlatform
 class Cli:
     """`aws` with what `smp env` prints."""
 
-    def __init__(self, platform: LocalPlatform, folder: Path) -> None:
+    def __init__(self, platform: LocalPlatform, folder: Path, *command: str) -> None:
         self._platform = platform
         self._folder = folder
+        self._command = command or ("aws",)
 
     def __call__(self, *arguments: str) -> Any:
         result = self.tried(*arguments)
@@ -25,7 +29,19 @@ class Cli:
         return json.loads(result.stdout or "null")
 
     def tried(self, *arguments: str) -> Any:
-        return clients.run(self._platform, "aws_cli", ["aws", *arguments], self._folder)
+        command = [*self._command, *arguments]
+        return clients.run(self._platform, "aws_cli", command, self._folder)
+
+
+def version_2() -> str:
+    """Where version 2 is installed; empty for nowhere."""
+    places = [*os.environ["PATH"].split(os.pathsep), "/usr/bin", "/usr/local/bin"]
+    found = dict.fromkeys(filter(None, (shutil.which("aws", path=place) for place in places)))
+    for path in found:
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+        if said.stdout.startswith("aws-cli/2."):
+            return path
+    return ""
 
 
 @pytest.fixture
@@ -107,6 +123,26 @@ def test_waits_for_a_notebook_to_come_stop_and_go(
     listed = sagemaker.list_notebook_instances
     until(lambda: not listed(NameContains=name)["NotebookInstances"], "its deletion", 60)
     aws("sagemaker", "wait", "notebook-instance-deleted", *which)
+
+
+def test_version_2_waits_for_a_job_and_copies_its_model(
+    platform: LocalPlatform, tmp_path: Path
+) -> None:
+    path = version_2()
+    if not path:
+        pytest.skip("Version 2 of the AWS CLI is not installed: apt-get install awscli")
+    # Before 2.13 it does not know the variable AWS_ENDPOINT_URL.
+    aws = Cli(platform, tmp_path, path, "--endpoint-url", platform.endpoint_url)
+    name = f"cli-{uuid4().hex[:8]}"
+    train(platform, name, "kmeans")
+    which = ("--training-job-name", name)
+    aws("sagemaker", "wait", "training-job-completed-or-stopped", *which)
+    described = aws("sagemaker", "describe-training-job", *which)
+    assert described["TrainingJobStatus"] == "Completed"
+    artifact = described["ModelArtifacts"]["S3ModelArtifacts"]
+    copied = aws.tried("s3", "cp", artifact, "model.tar.gz")
+    assert copied.returncode == 0, copied.stderr
+    assert (tmp_path / "model.tar.gz").stat().st_size > 0
 
 
 def endpoint_arn(name: str) -> str:

@@ -35,6 +35,11 @@ def test_model_trainer_trains_with_a_role_that_the_sdk_made(found: Any) -> None:
     assert found["trainer"] == "Completed"
 
 
+def test_model_trainer_trains_several_of_the_algorithms(found: Any) -> None:
+    names = ("pca", "linear-learner", "xgboost")
+    assert found["several"] == dict.fromkeys(names, "Completed")
+
+
 def test_the_sdk_finds_by_simulation_what_a_role_lacks(found: Any) -> None:
     assert "ec2:CreateNetworkInterface" in found["refused"]
     # What the role has is not among what it lacks.

@@ -1,8 +1,9 @@
 """Version 3 of the SageMaker Python SDK: ModelTrainer, and the resource classes.
 
 `python trainer.py ROLE` trains k-means with a role that the SDK makes, since it finds that ROLE
-lacks what it asks of one that trains; serves it with ROLE; and prints what came of it as one line
-of JSON. Nothing in it knows of the local platform.
+lacks what it asks of one that trains; serves it with ROLE; trains more of the built-in algorithms
+on the same data; and prints what came of it as one line of JSON. Nothing in it knows of the local
+platform.
 """
 
 import json
@@ -31,6 +32,16 @@ from sagemaker.core.shapes import (
 from sagemaker.core.training.configs import Compute, InputData
 from sagemaker.train.model_trainer import ModelTrainer
 
+# What more algorithms learn of the same points; the first value of a point is its label where they
+# take one.
+ALGORITHMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "pca": (
+        "text/csv;label_size=0",
+        {"feature_dim": 4, "num_components": 2, "mini_batch_size": 60},
+    ),
+    "linear-learner": ("text/csv", {"predictor_type": "regressor", "epochs": 1}),
+    "xgboost": ("text/csv", {"objective": "reg:squarederror", "num_round": 2}),
+}
 NAME = f"v3-{uuid.uuid4().hex[:8]}"
 CONTENT = "text/csv;label_size=0"
 HYPERPARAMETERS = {"k": "3", "feature_dim": "4"}
@@ -69,6 +80,28 @@ def trained(session: Session, image: str, role: str) -> TrainingJob:
         [InputData(channel_name="train", data_source=str(folder), content_type=CONTENT)]
     )
     return model_trainer._latest_training_job
+
+
+def several(session: Session, first: TrainingJob, role: str) -> dict[str, Any]:
+    """Train more algorithms at the same time on what is uploaded; the status of each."""
+    uri = first.input_data_config[0].data_source.s3_data_source.s3_uri
+    jobs = {}
+    for name, (content_type, hyperparameters) in ALGORITHMS.items():
+        version = "3.0-5" if name == "xgboost" else "1"
+        model_trainer = ModelTrainer(
+            training_image=image_uris.retrieve(name, session.boto_region_name, version=version),
+            role=role,
+            sagemaker_session=session,
+            base_job_name=f"{NAME}-{name}",
+            hyperparameters=hyperparameters,
+            compute=Compute(instance_type="ml.m5.large", instance_count=1, volume_size_in_gb=10),
+        )
+        channel = InputData(channel_name="train", data_source=uri, content_type=content_type)
+        model_trainer.train([channel], wait=False)
+        jobs[name] = model_trainer._latest_training_job
+    for job in jobs.values():
+        job.wait(poll=1)
+    return {name: job.refresh().training_job_status for name, job in jobs.items()}
 
 
 def created(first: TrainingJob, image: str, role: str) -> TrainingJob:
@@ -172,6 +205,7 @@ def main() -> None:
         "metrics": [metric.metric_name for metric in second.final_metric_data_list],
         "listed": [job.training_job_name for job in TrainingJob.get_all(name_contains=NAME)],
         "endpoint": served(second, image, sys.argv[1]),
+        "several": several(session, first, role),
     }
     resolver.delete_execution_role("training", role_name=NAME)
     # What the SDK prints while it waits may have no end of line.

@@ -28,8 +28,15 @@ def test_what_every_shipped_request_trains_on_is_brought_once() -> None:
     bucket = Bucket()
     for _ in range(2):
         digits.bring_missing(cast("Aws", bucket))
-    assert len(bucket.keys) == 2
+    assert len(bucket.keys) == 3
     for path in Path(CHECKOUT / "docs/examples").glob("*.json"):
         for channel in json.loads(path.read_text())["channels"].values():
             prefix = channel["s3_uri"].removeprefix("s3://{data_bucket}/")
             assert any(key.startswith(prefix) for key in bucket.keys), (path.name, prefix)
+
+
+def test_a_part_that_is_missing_is_brought() -> None:
+    bucket = Bucket()
+    bucket.keys.append("digits/train/digits.csv")
+    digits.bring_missing(cast("Aws", bucket))
+    assert "digits/clusters/digits.csv" in bucket.keys

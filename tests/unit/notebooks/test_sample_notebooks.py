@@ -54,3 +54,11 @@ def test_a_sample_explains_itself_in_short_cells_and_ends_by_cleaning_up(path: P
     assert max(len(source.splitlines()) for source in code) <= LONGEST_CELL
     headings = [cell.source.splitlines()[0] for cell in cells if cell.cell_type == "markdown"]
     assert headings[-1] == "## Clean up"
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_a_cell_that_waits_shows_for_how_long(path: Path) -> None:
+    cells = nbformat.read(path, as_version=4).cells
+    waiting = [cell.source for cell in cells if "time.sleep(" in cell.source]
+    assert all("time.monotonic() - began" in source for source in waiting), path
+    assert not any("get_waiter(" in cell.source for cell in cells)
