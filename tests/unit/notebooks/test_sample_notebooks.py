@@ -58,6 +58,8 @@ def test_a_sample_explains_itself_in_short_cells_and_ends_by_cleaning_up(path: P
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_a_cell_that_waits_shows_for_how_long(path: Path) -> None:
+    import nbformat
+
     cells = nbformat.read(path, as_version=4).cells
     waiting = [cell.source for cell in cells if "time.sleep(" in cell.source]
     assert all("time.monotonic() - began" in source for source in waiting), path
