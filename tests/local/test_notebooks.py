@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -196,7 +197,7 @@ def test_a_person_opens_the_notebook_in_a_browser_and_runs_a_cell_as_its_role(
     with browser.page() as page:
         page.goto(presigned(platform, notebook))
         page.locator(".jp-LauncherCard[data-category='Notebook'] >> text=Python 3").first.click()
-        page.get_by_text("Python 3 | Idle").wait_for(timeout=60_000)
+        page.get_by_text(re.compile(r"^Python 3 .*\| Idle$")).wait_for(timeout=60_000)
         page.locator(".jp-Notebook .jp-Cell .cm-content").first.click()
         page.keyboard.insert_text(cell)
         page.keyboard.press("Shift+Enter")

@@ -109,7 +109,7 @@ def test_a_job_over_its_quota_is_told_at_once_with_the_command_that_asks_for_mor
     )
     assert text in str(refused.value)
     row = next(line for line in smp(platform, "--name", TYPE).splitlines() if CODE in line)
-    assert row.split()[-4:] == ["1", "1", "100", "%"]
+    assert row.split()[-5:] == ["1", "1", "100", "%", "yes"]
 
     execution = ended(platform, start(platform, TYPE))
     assert (execution["status"], execution["error"]) == ("FAILED", "ResourceLimitExceeded")
