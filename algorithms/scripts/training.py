@@ -89,6 +89,7 @@ def _spawn(command: Sequence[str], code: Path, variables: dict[str, str]) -> tup
     """Run the script to its end; its exit code, and the error that it last wrote."""
     inherited = {name: value for name, value in os.environ.items() if name not in _PRIVATE}
     searched = [str(code), *filter(None, [os.environ.get("PYTHONPATH")])]
+    asked = _asked_to_end()
     try:
         process = subprocess.Popen(
             command,
@@ -99,7 +100,7 @@ def _spawn(command: Sequence[str], code: Path, variables: dict[str, str]) -> tup
     except OSError as error:
         return 126, f"{command[0]} cannot be started: {error.strerror}"
     # A script may save what it has when it is asked to end.
-    signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
+    threading.Thread(target=_pass_on, args=[asked, process], daemon=True).start()
     errors = _Errors()
     reader = threading.Thread(target=errors.read, args=[process.stderr], daemon=True)
     reader.start()
@@ -107,6 +108,25 @@ def _spawn(command: Sequence[str], code: Path, variables: dict[str, str]) -> tup
     # What the script left running may hold its output open for ever.
     reader.join(timeout=_LAST_WORDS_SECONDS)
     return exit_code if exit_code >= 0 else 128 - exit_code, errors.message
+
+
+def _asked_to_end() -> int:
+    """A descriptor that has a byte for each signal from now on.
+
+    Python runs a handler between two steps of the main thread: a signal that comes as that begins
+    to wait for the script would be noticed at the script's end. The byte is written at once.
+    """
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    signal.set_wakeup_fd(told)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    return heard
+
+
+def _pass_on(asked: int, process: subprocess.Popen[bytes]) -> None:
+    while number := os.read(asked, 1):
+        if number[0] == signal.SIGTERM:
+            process.send_signal(signal.SIGTERM)
 
 
 class _Errors:

@@ -177,7 +177,12 @@ def test_a_call_of_ones_own_account_has_the_shells_variables_again() -> None:
 @pytest.mark.usefixtures("dirty")
 def test_tools_and_the_server_run_without_what_is_left_over() -> None:
     found = tool_environment()
-    assert not shell.of_aws(found)
+    # No profile is read, and no instance's metadata is asked for.
+    assert {name: found[name] for name in shell.of_aws(found)} == {
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
     assert found["NO_PROXY"] == found["no_proxy"] == "127.0.0.1,localhost"
     # Packages and repositories are fetched through it.
     assert found["HTTPS_PROXY"] == PROXIES["HTTPS_PROXY"]

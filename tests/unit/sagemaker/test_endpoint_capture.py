@@ -7,6 +7,7 @@ import boto3
 import pytest
 from types_boto3_s3 import S3Client
 
+from local.sagemaker.errors import ServiceError
 from local.sagemaker.service import SageMakerService
 from tests.unit.sagemaker.endpoint_support import (
     CAPTURE,
@@ -83,13 +84,12 @@ def test_a_capture_that_is_denied_is_told_in_the_log_and_disturbs_no_answer(
     until(told)
 
 
-def test_data_that_cannot_be_captured_fails_the_endpoint_and_leaves_no_server(
+def test_a_place_where_nothing_can_be_captured_is_refused_before_a_server_starts(
     sagemaker: SageMakerService,
 ) -> None:
     nowhere = {**CAPTURE, "DestinationS3Uri": "https://data.example/capture"}
-    shown = endpoint(sagemaker, DataCaptureConfig=nowhere)
-    assert shown["EndpointStatus"] == "Failed"
-    assert "write s3://BUCKET/KEY" in shown["FailureReason"]
+    with pytest.raises(ServiceError, match="write s3://BUCKET/KEY"):
+        endpoint(sagemaker, DataCaptureConfig=nowhere)
     assert not servers()
 
 
