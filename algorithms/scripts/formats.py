@@ -85,12 +85,10 @@ def decode_matrix(body: str | bytes, content_type: str) -> Any:
 
     kind = content_type.partition(";")[0].strip()
     if kind == CSV:
-        text = _text(body)
-        first = text.partition("\n")[0][:512]
-        delimiter = csv.Sniffer().sniff(first).delimiter
-        delimiter = "," if delimiter.isalnum() else delimiter
-        rows = [[cell or "nan" for cell in row.split(delimiter)] for row in text.split("\n")]
-        return xgboost.DMatrix(np.array(rows).astype(float))
+        rows = _text(body).strip().splitlines()
+        delimiter = _delimiter(rows[0][:512] if rows else "")
+        cells = [[cell.strip() or "nan" for cell in row.split(delimiter)] for row in rows]
+        return xgboost.DMatrix(np.array(cells).astype(float))
     if kind in LIBSVM:
         from algorithms.toolkit.formats import libsvm
 
@@ -100,6 +98,15 @@ def decode_matrix(body: str | bytes, content_type: str) -> Any:
 
         return xgboost.DMatrix(recordio.read(_bytes(body), "payload").features)
     raise UnsupportedFormatError(kind)
+
+
+def _delimiter(line: str) -> str:
+    try:
+        found = csv.Sniffer().sniff(line).delimiter
+    except csv.Error:
+        # A single column has none.
+        return ","
+    return "," if found.isalnum() or found == "." else found
 
 
 def _rows(body: str | bytes) -> list[list[str]]:

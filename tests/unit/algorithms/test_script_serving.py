@@ -10,6 +10,7 @@ import pytest
 import xgboost
 from scipy.sparse import csr_matrix, save_npz
 
+from algorithms.scripts import formats
 from algorithms.scripts.serving import Endpoint, Script
 from algorithms.toolkit.errors import AlgorithmError
 from algorithms.toolkit.formats import recordio
@@ -225,3 +226,15 @@ def test_requirements_that_are_not_met_keep_a_server_from_starting(
     (tmp_path / "model" / "code").rename(tmp_path / "kept")
     with pytest.raises(AlgorithmError, match=r"asks for no-such-package \(not installed\)"):
         deploy(SUMS, program="a.py", SAGEMAKER_SUBMIT_DIRECTORY="/opt/ml/kept")
+
+
+@pytest.mark.parametrize(
+    ("body", "shape"),
+    [("1,2\n3,4\n", (2, 2)), ("1;2\r\n3;4\r\n", (2, 2)), ("1.5\n2.5", (2, 1)), ("7", (1, 1))],
+    ids=["comma", "semicolon", "column", "number"],
+)
+def test_rows_for_xgboost_may_end_in_a_line_break_and_have_one_column(
+    body: str, shape: tuple[int, int]
+) -> None:
+    matrix = formats.decode_matrix(body, formats.CSV)
+    assert (matrix.num_row(), matrix.num_col()) == shape
