@@ -22,24 +22,30 @@ settings.register_profile("soak", deadline=None, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 
 # Files that take a minute or more, the longest first: begun last, they would keep one worker busy
-# while the others have nothing left. A file is one worker's (`--dist loadfile`).
+# while the others have nothing left. A file is one worker's (`--dist loadfile`). The first deploys
+# the platform, for which others would wait: the next two do without it.
 LONG = (
-    "test_least_privilege.py",
-    "test_kills.py",
-    "test_semantic_segmentation.py",
-    "test_object_detection.py",
-    "test_image_classification.py",
-    "test_sdk_v3.py",
-    "test_seq2seq.py",
-    "test_ntm.py",
-    "test_samples.py",
-    "test_deepar.py",
-    "test_demo.py",
-    "test_sdk_v2.py",
-    "test_object2vec.py",
-    "test_synthesis.py",
-    "test_first_party.py",
-    "test_state.py",
+    "tests/local/test_demo.py",
+    "tests/unit/algorithms/deep/test_object_detection.py",
+    "tests/unit/algorithms/deep/test_semantic_segmentation.py",
+    "tests/local/test_sdk_v3.py",
+    "tests/local/test_sdk_v2.py",
+    "tests/local/algorithms/deep/test_semantic_segmentation.py",
+    "tests/local/kills/test_kills.py",
+    "tests/local/test_least_privilege.py",
+    "tests/local/algorithms/deep/test_object_detection.py",
+    "tests/local/test_samples.py",
+    "tests/local/algorithms/deep/test_deepar.py",
+    "tests/local/test_cli.py",
+    "tests/synth/test_synthesis.py",
+    "tests/local/algorithms/test_factorization_machines.py",
+    "tests/contract/emulator/test_state.py",
+    "tests/local/algorithms/test_first_party.py",
+    "tests/local/algorithms/deep/test_image_classification.py",
+    "tests/local/algorithms/deep/test_seq2seq.py",
+    "tests/local/algorithms/deep/test_first_party.py",
+    "tests/local/algorithms/deep/test_ntm.py",
+    "tests/local/test_notebooks.py",
 )
 
 # Files whose tests let things go wrong on the platform, and so have it to themselves. They come far
@@ -59,7 +65,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     def place(item: pytest.Item) -> tuple[int, str, bool, str]:
         path = item.path.relative_to(config.rootpath).as_posix()
         # The whole of it: workers must agree on the order, and each collects in one of its own.
-        return ranks.get(item.path.name, len(LONG)), APART.get(path, path), path not in APART, path
+        return ranks.get(path, len(LONG)), APART.get(path, path), path not in APART, path
 
     items.sort(key=place)
 
