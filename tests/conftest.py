@@ -21,7 +21,7 @@ settings.register_profile("test", deadline=None)
 settings.register_profile("soak", deadline=None, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 
-# Files that take a minute or more, the longest first: begun last, they would keep one worker busy
+# Files that take longest, the longest first: begun last, they would keep one worker busy
 # while the others have nothing left. A file is one worker's (`--dist loadfile`). The first deploys
 # the platform, for which others would wait: the next two do without it.
 LONG = (
@@ -60,7 +60,10 @@ APART = {
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the files that take longest; all others come by their paths, but for some."""
-    ranks = {name: rank for rank, name in enumerate(LONG)}
+    named = {*LONG, *APART, *APART.values()}
+    if missing := sorted(path for path in named if not (config.rootpath / path).exists()):
+        raise pytest.UsageError(f"tests/conftest.py places what is not there: {', '.join(missing)}")
+    ranks = {path: rank for rank, path in enumerate(LONG)}
 
     def place(item: pytest.Item) -> tuple[int, str, bool, str]:
         path = item.path.relative_to(config.rootpath).as_posix()

@@ -1,4 +1,7 @@
-"""The SageMaker Python SDK, version 2, unchanged."""
+"""The SageMaker Python SDK, version 2, unchanged.
+
+But for a check of its configuration that it would repeat: see tests/clients/sdk_v2/together.py.
+"""
 
 import importlib.util
 from pathlib import Path

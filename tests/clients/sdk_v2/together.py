@@ -7,8 +7,8 @@ from typing import Any
 
 from sagemaker import Session, utils
 
-# `Session` has judged the configuration that it read. The SDK judges the whole of it again at each
-# of some hundred look-ups, a tenth of a second each, and nothing here changes it.
+# The SDK checks its whole configuration at each of hundreds of look-ups, a tenth of a second each.
+# `Session` still does when it reads the file, and script_mode.py runs the SDK without this.
 utils.validate_sagemaker_config = lambda _: None
 
 
